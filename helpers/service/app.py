@@ -1,0 +1,300 @@
+"""HTTP routes of the Gradient API, and nothing else: who may call, what a body means, how an error looks.
+
+`create_app` is called by `__main__.py`, which loads the engine meanwhile, and by the tests' stub server.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import catalog, errors, schemas
+from .engine import DEFAULT_MAX_TOKENS, CompletionRequest, SamplePart, TuningSample
+from .operations import Operations
+from .store import Adapter
+
+MAX_BODY_BYTES = 8_000_000
+WORKSPACE_HEADER = "x-gradient-workspace-id"
+
+_WORKSPACE = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_NOT_SERVED = ("embeddings", "files", "rag-collections", "blocks")
+
+log = logging.getLogger("gradient.service")
+
+
+@dataclass
+class Status:
+    """What the service is doing, shared by the routes and the thread that loads the engine.
+
+    Attributes:
+        operations: the calls, or None while the engine loads.
+        doing: what it is doing while it loads, for people.
+        progress: how much of that is done, 0 to 1.
+        instance: tells one run of the service from another.
+        last_request: monotonic time of the last API call, in seconds.
+    """
+
+    operations: Operations | None = None
+    doing: str = "Starting"
+    progress: float = 0.0
+    instance: str = field(default_factory=lambda: uuid.uuid4().hex)
+    last_request: float = field(default_factory=time.monotonic)
+
+
+class EnvelopeResponse(Response):
+    """JSON in ASCII, so that no text a caller sent (a lone surrogate, say) can break the answer."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False).encode("ascii")
+
+
+def create_app(status: Status, token: str | None) -> FastAPI:
+    """The HTTP application.
+
+    Args:
+        status: where the operations appear once the engine is loaded.
+        token: the access token that every API call must bring; None accepts any token.
+    """
+    app = FastAPI(
+        title="Local Gradient service",
+        description="The Gradient API, answered and fine-tuned on this machine.",
+        default_response_class=EnvelopeResponse,
+        max_body_size=MAX_BODY_BYTES,
+    )
+    app.add_exception_handler(errors.ServiceError, _on_service_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_api_route("/health", lambda: _health(status), methods=["GET"])
+    app.include_router(_api(status), prefix="/api")
+    app.add_middleware(Guard, status=status, token=token)
+    return app
+
+
+class Guard:
+    """Refuses API calls without the right token or a workspace before their body is read, turns what no one foresaw
+    into the error envelope, and logs one line a call."""
+
+    def __init__(self, app: ASGIApp, status: Status, token: str | None) -> None:
+        self._app = app
+        self._status = status
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/api"):
+            return await self._app(scope, receive, send)
+        started = time.perf_counter()
+        seen = {"status": 500}
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                seen["status"] = message["status"]
+            await send(message)
+
+        self._status.last_request = time.monotonic()
+        try:
+            self._check({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]})
+            await self._app(scope, receive, sending)
+        except errors.ServiceError as refusal:
+            await _answer(refusal)(scope, receive, sending)
+        except Exception as error:  # noqa: BLE001 - no stack trace may leave the service
+            await _answer(_crash(error, scope["path"]))(scope, receive, sending)
+        finally:
+            milliseconds = (time.perf_counter() - started) * 1000
+            log.info("%s %s %d %.0f ms", scope["method"], ascii(scope["path"]), seen["status"], milliseconds)
+
+    def _check(self, headers: dict[str, str]) -> None:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not given:
+            raise errors.ServiceError(
+                401, "The access token is missing: send the header 'Authorization: Bearer <GRADIENT_ACCESS_TOKEN>'."
+            )
+        if self._token is not None and not secrets.compare_digest(given.encode(), self._token.encode()):
+            raise errors.ServiceError(
+                401, "The access token is not the one of this service: check GRADIENT_ACCESS_TOKEN, or call connect()."
+            )
+        if not _WORKSPACE.fullmatch(headers.get(WORKSPACE_HEADER, "")):
+            raise errors.ServiceError(
+                400,
+                f"The header {WORKSPACE_HEADER} is missing or not a workspace id (letters, digits and '_.:-', up to "
+                "128): send the value of GRADIENT_WORKSPACE_ID.",
+                "queryOrPathParsingError",
+            )
+        if self._status.operations is None:
+            raise errors.busy(f"The service is not ready yet ({self._status.doing}): try again in a moment.")
+
+
+def _health(status: Status) -> EnvelopeResponse:
+    if status.operations is not None:
+        return EnvelopeResponse({"status": "ready", "instance": status.instance})
+    loading = {"status": "loading", "instance": status.instance, "doing": status.doing, "progress": status.progress}
+    return EnvelopeResponse(loading, status_code=503)
+
+
+def _api(status: Status) -> APIRouter:  # one short function per call, together so that they share `status`
+    api = APIRouter(responses={400: {"model": schemas.ErrorAnswer}, 404: {"model": schemas.ErrorAnswer}})
+
+    @api.get("/models", response_model=schemas.ModelsAnswer)
+    def list_models(
+        request: Request,
+        only_base: Annotated[bool, Query(alias="onlyBase")] = False,
+        capability: Literal["any", "complete", "fineTune"] = "any",
+    ):
+        bases = [_base_model_answer(model) for model in status.operations.base_models()]
+        adapters = [] if only_base else status.operations.adapters(_workspace(request))
+        # Every model here has every capability, so the filter has nothing to leave out.
+        return schemas.ModelsAnswer(models=[*bases, *map(_adapter_answer, adapters)])
+
+    @api.post("/models", response_model=schemas.CreateAnswer)
+    def create_model(request: Request, body: schemas.CreateBody):
+        hyper = body.initial_hyperparameters or schemas.InitialHyperparameters()
+        rank = hyper.lora_hyperparameters and hyper.lora_hyperparameters.rank
+        rate = hyper.training_arguments and hyper.training_arguments.learning_rate
+        adapter = status.operations.create(_workspace(request), body.model.name, body.model.base_model_id, rank, rate)
+        return schemas.CreateAnswer(id=adapter.id)
+
+    @api.get("/models/{model_id}", response_model=schemas.AdapterAnswer)
+    def get_model(request: Request, model_id: str):
+        return _adapter_answer(status.operations.adapter(_workspace(request), model_id))
+
+    @api.delete("/models/{model_id}")
+    async def delete_model(request: Request, model_id: str):
+        await status.operations.delete(_workspace(request), model_id)
+        return EnvelopeResponse({})
+
+    @api.post("/models/{model_id}/complete", response_model=schemas.CompleteAnswer)
+    async def complete_model(request: Request, model_id: str, body: schemas.CompleteBody):
+        completion = await status.operations.complete(_workspace(request), model_id, _completion_request(body))
+        return schemas.CompleteAnswer(finish_reason=completion.finish_reason, generated_output=completion.text)
+
+    @api.post("/models/{model_id}/fine-tune", response_model=schemas.FineTuneAnswer)
+    async def fine_tune_model(request: Request, model_id: str, body: schemas.FineTuneBody):
+        samples = [_tuning_sample(sample) for sample in body.samples]
+        outcome = await status.operations.fine_tune(_workspace(request), model_id, samples)
+        log.info("fine-tune of %s: %d steps on %d samples", ascii(model_id), outcome.steps, len(samples))
+        return schemas.FineTuneAnswer(number_of_trainable_tokens=outcome.trainable_tokens, sum_loss=outcome.sum_loss)
+
+    @api.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    def no_such_call(request: Request, path: str):
+        raise _no_such_call(request.method, path)
+
+    return api
+
+
+def _workspace(request: Request) -> str:
+    return request.headers[WORKSPACE_HEADER]
+
+
+def _base_model_answer(model: catalog.BaseModel) -> schemas.BaseModelAnswer:
+    return schemas.BaseModelAnswer(
+        id=model.id, name=model.name, slug=model.slug, capabilities=list(catalog.CAPABILITIES)
+    )
+
+
+def _adapter_answer(adapter: Adapter) -> schemas.AdapterAnswer:
+    return schemas.AdapterAnswer(
+        id=adapter.id, name=adapter.name, base_model_id=adapter.base_model_id, latest_update_time=adapter.updated
+    )
+
+
+def _completion_request(body: schemas.CompleteBody) -> CompletionRequest:
+    if body.rag is not None:
+        raise errors.failed("The local service has no retrieval: leave 'rag' out.", 501)
+    return CompletionRequest(
+        prompt=body.query,
+        auto_template=bool(body.auto_template),  # null means raw text: samples are tuned on raw text
+        max_tokens=body.max_generated_token_count or DEFAULT_MAX_TOKENS,
+        temperature=body.temperature or 0.0,
+        top_k=body.top_k,
+        top_p=body.top_p,
+        choices=tuple(body.guidance.value) if body.guidance else None,
+    )
+
+
+def _tuning_sample(sample: schemas.Sample) -> TuningSample:
+    multiplier = sample.fine_tuning_parameters and sample.fine_tuning_parameters.multiplier
+    if isinstance(sample.inputs, str):
+        parts = (SamplePart(sample.inputs),)
+    else:
+        parts = tuple(
+            SamplePart(part.value, part.trainable is not False, part.parse_special_tokens is not False)
+            for part in sample.inputs
+        )
+    return TuningSample(parts, multiplier or 1.0)
+
+
+def _no_such_call(method: str, path: str) -> errors.ServiceError:
+    if path.split("/")[0] in _NOT_SERVED:
+        return errors.failed(
+            f"The local service does not serve {method} /{path}: it has the six calls on models, and no embeddings, "
+            "files, retrieval or blocks.",
+            501,
+        )
+    return errors.ServiceError(
+        404, f"There is no call {method} /api/{errors.shown(path)[1:-1]}: GET /docs lists those there are."
+    )
+
+
+def _answer(error: errors.ServiceError) -> EnvelopeResponse:
+    return EnvelopeResponse(error.body(), status_code=error.status, headers=error.headers)
+
+
+async def _on_service_error(_: Request, error: errors.ServiceError) -> EnvelopeResponse:
+    return _answer(error)
+
+
+async def _on_http_error(request: Request, error: HTTPException) -> EnvelopeResponse:
+    if error.status_code in (404, 405):
+        return _answer(_no_such_call(request.method, request.url.path.removeprefix("/api").lstrip("/")))
+    if error.status_code == 413:
+        detail = f"The request is larger than {MAX_BODY_BYTES // 1_000_000} MB: send less at a time"
+    else:
+        detail = str(error.detail)
+    return _answer(errors.ServiceError(error.status_code, f"{detail}.", "bodyParsingError"))
+
+
+async def _on_invalid(_: Request, error: RequestValidationError) -> EnvelopeResponse:
+    """One sentence for people, and pydantic's list for programs, without the values that were sent."""
+    found = [{key: problem[key] for key in ("loc", "msg", "type")} for problem in error.errors()]
+    in_body = all(problem["loc"][0] == "body" for problem in found)
+    listed = "; ".join(_problem(problem) for problem in found[:3])
+    more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+    place = "request body" if in_body else "address"
+    kind = "bodyParsingError" if in_body else "queryOrPathParsingError"
+    payload = {"formattedValidationError": listed, "validationError": json.loads(json.dumps(found, default=str))}
+    return _answer(errors.ServiceError(400, f"The {place} is not right: {listed}{more}.", kind, payload))
+
+
+def _problem(problem: dict[str, Any]) -> str:
+    if problem["type"] == "json_invalid":
+        return "it is no valid JSON"
+    if problem["type"] == "extra_forbidden":
+        return f"there is no field {_field(problem)}"
+    return f"{_field(problem)}: {problem['msg']}"
+
+
+def _field(problem: dict[str, Any]) -> str:
+    names = [str(name) for name in problem["loc"][1:] if name not in ("text", "parts")]
+    return errors.shown(".".join(names))[1:-1] or "the whole"
+
+
+def _crash(error: Exception, path: str) -> errors.ServiceError:
+    if isinstance(error, OSError):
+        log.error("disk: %s", error)
+        return errors.failed(
+            f"The service could not write its data ({error.strerror}); nothing was changed. Make room, then try again."
+        )
+    log.error("unexpected %s in %s", type(error).__name__, ascii(path), exc_info=error)
+    return errors.failed("The service failed on this request; its log says why. Other requests are unaffected.")

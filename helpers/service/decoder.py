@@ -1,0 +1,251 @@
+"""Completions: llama.cpp, in this process through xllamacpp, on the GGUF as it is, with adapters as GGUF LoRA files.
+
+llama.cpp takes its adapters when a server is made. So the decoder keeps one *generation*: a server and the adapters in
+it. A request for an adapter that is not among them makes the next generation (about half a second); requests in flight
+end on the old one, which then leaves. Only `local_engine.py` calls this; methods may be called from several threads.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import os
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from . import errors
+
+CONTEXT_TOKENS = 2048
+SLOTS = 8  # requests answered at once; further ones wait inside llama.cpp
+MAX_ADAPTERS = 16  # in memory; the least recently used leaves
+MAX_THREADS = 8  # a 135M model gains nothing from more
+COMPLETION_SECONDS = 300
+PROBABILITIES = 1000  # how many of the likeliest tokens a choice is looked up in
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to choose tokens: temperature 0 is greedy; None switches a filter off; equal seeds repeat."""
+
+    max_tokens: int
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Generation:
+    """A llama.cpp server and the index of each adapter in it; freed when the last request that uses it ends."""
+
+    server: Any
+    adapters: dict[Path, int]
+
+
+class Decoder:
+    """Continues prompts with one GGUF model and any number of adapters on it.
+
+    Args:
+        gguf: the model.
+
+    Raises:
+        ValueError: llama.cpp can't load the model.
+    """
+
+    def __init__(self, gguf: Path) -> None:
+        self._gguf = gguf
+        self._api_key = secrets.token_urlsafe(32)  # llama.cpp opens a loopback port of its own: close it to others
+        self._lock = threading.Lock()
+        self._recent: OrderedDict[Path, None] = OrderedDict()
+        self._generation: _Generation | None = None
+        with self._using(None):
+            pass  # loads the model now, so that "ready" means ready
+
+    def complete(self, prompt: str, sampling: Sampling, adapter: Path | None = None) -> tuple[str, str]:
+        """Continues a prompt.
+
+        Args:
+            prompt: text; `<|im_start|>` and the like are read as special tokens.
+            sampling: how to choose tokens.
+            adapter: a GGUF LoRA file, or None for the base model.
+
+        Returns:
+            The text, and "stop" (the model ended it) or "length".
+
+        Raises:
+            ServiceError: the prompt is longer than the context; it took too long; llama.cpp failed.
+        """
+        request = {
+            "prompt": prompt,
+            "n_predict": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_k": sampling.top_k or 0,
+            "top_p": 1.0 if sampling.top_p is None else sampling.top_p,
+            "min_p": 0.0,
+            "seed": sampling.seed,
+        }
+        with self._using(adapter) as generation:
+            return _streamed(generation, request, adapter)
+
+    def choose(self, prompt: str, choices: Sequence[str], adapter: Path | None = None) -> list[float]:
+        """Scores each choice as a continuation of the prompt.
+
+        Args:
+            prompt: text.
+            choices: the strings to score.
+            adapter: a GGUF LoRA file, or None.
+
+        Returns:
+            One log-probability per choice, in nats: the sum over its tokens.
+        """
+        with self._using(adapter) as generation:
+            prefix = self._tokens(generation, prompt, True)
+            tails = [self._tokens(generation, choice, False) for choice in choices]
+            seen: dict[tuple[int, ...], dict[int, float]] = {}
+            for tail in tails:
+                for end in range(len(tail)):
+                    head = tuple(tail[:end])
+                    if head not in seen:  # choices that begin alike share the work
+                        seen[head] = _next_logprobs(generation, [*prefix, *head], adapter)
+        return [_sum_logprobs(tail, seen) for tail in tails]
+
+    def tokenize(self, text: str, parse_special_tokens: bool = True) -> list[int]:
+        """The tokens that llama.cpp makes of a text, without a begin-of-text token."""
+        with self._using(None) as generation:
+            return self._tokens(generation, text, parse_special_tokens)
+
+    def apply_template(self, query: str) -> str:
+        """The query as the user's turn of the model's own chat template, ready for the answer."""
+        with self._using(None) as generation:
+            messages = {"messages": [{"role": "user", "content": query}]}
+            return self._post(generation, "/apply-template", messages)["prompt"]
+
+    def close(self) -> None:
+        """Frees the model; requests in flight end first."""
+        with self._lock:
+            self._generation = None
+
+    def _tokens(self, generation: _Generation, text: str, parse_special: bool) -> list[int]:
+        body = {"content": text, "add_special": False, "parse_special": parse_special}
+        return self._post(generation, "/tokenize", body)["tokens"]
+
+    def _post(self, generation: _Generation, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Calls the in-process server's own loopback port, for what xllamacpp offers no method for."""
+        address = urlsplit(generation.server.listening_address)
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=30)
+        headers = {"Authorization": f"Bearer {self._api_key}", "Content-Type": "application/json"}
+        try:
+            connection.request("POST", path, json.dumps(body), headers)
+            return _checked(json.loads(connection.getresponse().read()))
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _using(self, adapter: Path | None) -> Iterator[_Generation]:
+        """A generation that holds the adapter, kept alive until the block ends."""
+        with self._lock:
+            if adapter is not None:
+                self._recent[adapter] = None
+                self._recent.move_to_end(adapter)
+            if self._generation is None or (adapter is not None and adapter not in self._generation.adapters):
+                self._generation = self._next_generation()
+            generation = self._generation
+        yield generation
+
+    def _next_generation(self) -> _Generation:
+        """A server with the most recently used adapters that still exist; a fine-tune replaces its adapter's file."""
+        for path in [path for path in self._recent if not path.exists()]:
+            del self._recent[path]
+        while len(self._recent) > MAX_ADAPTERS:
+            self._recent.popitem(last=False)
+        adapters = {path: index for index, path in enumerate(self._recent)}
+        return _Generation(_server(self._gguf, list(adapters), self._api_key), adapters)
+
+
+def _server(gguf: Path, adapters: Sequence[Path], api_key: str) -> Any:
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(gguf)
+    params.n_parallel = SLOTS
+    params.n_ctx = SLOTS * CONTEXT_TOKENS
+    params.kv_unified = False  # a shared cache makes greedy answers depend on what else is in it
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
+    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_Q8_0  # half the memory of f16
+    params.cache_ram_mib = 0
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = min(os.cpu_count() or 1, MAX_THREADS)
+    params.warmup = False
+    params.verbosity = -1  # llama.cpp would write hundreds of lines to stderr
+    params.ui = False
+    params.api_keys = [api_key]
+    params.lora_init_without_apply = True  # chosen per request
+    infos = []
+    for path in adapters:
+        info = xllamacpp.CommonAdapterLoraInfo()
+        info.path, info.scale = str(path), 0.0
+        infos.append(info)
+    params.lora_adapters = infos
+    return xllamacpp.Server(params)
+
+
+def _with_adapter(request: dict[str, Any], generation: _Generation, adapter: Path | None) -> dict[str, Any]:
+    scales = [{"id": index, "scale": float(path == adapter)} for path, index in generation.adapters.items()]
+    return {**request, "lora": scales, "cache_prompt": True}
+
+
+def _streamed(generation: _Generation, request: dict[str, Any], adapter: Path | None) -> tuple[str, str]:
+    """Collects a streamed answer, so that one that takes too long can be ended."""
+    pieces: list[str] = []
+    last: dict[str, Any] = {}
+    deadline = time.monotonic() + COMPLETION_SECONDS
+
+    def on_chunk(chunk: dict[str, Any]) -> bool:
+        last.update(chunk)
+        for choice in chunk.get("choices", ()):
+            pieces.append(choice["text"])
+        return time.monotonic() > deadline  # True ends the generation
+
+    generation.server.handle_completions(_with_adapter({**request, "stream": True}, generation, adapter), on_chunk)
+    _checked(last)
+    if time.monotonic() > deadline:
+        raise errors.failed(f"The answer took longer than {COMPLETION_SECONDS} seconds and was ended.", 503)
+    return "".join(pieces), last["choices"][0]["finish_reason"] or "length"
+
+
+def _next_logprobs(generation: _Generation, tokens: list[int], adapter: Path | None) -> dict[int, float]:
+    """Log-probabilities of the likeliest next tokens, by token id."""
+    request = {"prompt": tokens, "n_predict": 1, "temperature": 0.0, "n_probs": PROBABILITIES}
+    answer = _checked(generation.server.handle_completions(_with_adapter(request, generation, adapter)))
+    top = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+    return {entry["id"]: entry["logprob"] for entry in top}
+
+
+def _sum_logprobs(tail: list[int], seen: dict[tuple[int, ...], dict[int, float]]) -> float:
+    total = 0.0
+    for end, token in enumerate(tail):
+        known = seen[tuple(tail[:end])]
+        # A token too unlikely to be listed counts as a little less likely than the last that is.
+        total += known.get(token, min(known.values()) - 1.0 if known else -math.inf)
+    return total
+
+
+def _checked(answer: dict[str, Any]) -> dict[str, Any]:
+    """Turns llama.cpp's own error into ours."""
+    error = answer.get("error")
+    if error is None:
+        return answer
+    if error.get("type") == "exceed_context_size_error":
+        raise errors.unprocessable(
+            f"The prompt has {error['n_prompt_tokens']} tokens and the model's context holds {CONTEXT_TOKENS}, the "
+            "answer included: shorten the prompt."
+        )
+    raise errors.failed(f"The model could not answer: {error.get('message', 'unknown reason')}.")

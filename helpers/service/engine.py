@@ -1,0 +1,120 @@
+"""The engine's interface, and the plain data that passes through it.
+
+An engine answers prompts and tunes adapters; it knows nothing of HTTP, workspaces or names. `LocalEngine`
+(`local_engine.py`) runs a real model; the tests' stub server puts a recorded one in its place. `operations.py` is the
+only caller. Methods block, are called from worker threads, several at a time, and raise `errors.ServiceError`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_RANK = 8
+DEFAULT_LEARNING_RATE = 2e-3
+DEFAULT_MAX_TOKENS = 128
+
+
+@dataclass(frozen=True)
+class AdapterState:
+    """What an engine needs to know of an adapter.
+
+    Attributes:
+        base_slug: the base model that it adapts.
+        rank: inner size of the LoRA matrices, 1 to 32.
+        learning_rate: AdamW's step size, between 0 and 1.
+        folder: what the last fine-tune wrote, or None before the first. It never changes once written: each
+            fine-tune writes a new folder.
+    """
+
+    base_slug: str
+    rank: int = DEFAULT_RANK
+    learning_rate: float = DEFAULT_LEARNING_RATE
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class CompletionRequest:
+    """A prompt and how to continue it.
+
+    Attributes:
+        prompt: the text to continue.
+        auto_template: wrap the prompt in the model's chat template first.
+        max_tokens: how many tokens to generate at the most, 1 to 511.
+        temperature: 0 is greedy and repeatable; above it, sampling.
+        top_k: keep the k likeliest tokens, None for all. Acts before top_p.
+        top_p: keep the likeliest tokens that together have this probability, None for all.
+        choices: if given, the answer is exactly one of these strings.
+    """
+
+    prompt: str
+    auto_template: bool = False
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
+    choices: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What the model said, and why it stopped: "stop" (it ended the text) or "length" (max_tokens)."""
+
+    text: str
+    finish_reason: str
+
+
+@dataclass(frozen=True)
+class SamplePart:
+    """A piece of a sample. Tokens of a part that is not trainable are context: they have no loss."""
+
+    text: str
+    trainable: bool = True
+    parse_special_tokens: bool = True
+
+
+@dataclass(frozen=True)
+class TuningSample:
+    """A text to learn, in parts, and the weight of its loss."""
+
+    parts: tuple[SamplePart, ...]
+    multiplier: float = 1.0
+
+
+@dataclass(frozen=True)
+class TuningOutcome:
+    """What a fine-tune did.
+
+    Attributes:
+        trainable_tokens: how many tokens had a loss.
+        sum_loss: their summed cross-entropy in nats before the first update.
+        steps: how many optimizer steps were taken.
+    """
+
+    trainable_tokens: int
+    sum_loss: float
+    steps: int
+
+
+class Engine(ABC):
+    """Completes prompts and tunes adapters."""
+
+    @property
+    @abstractmethod
+    def weights_name(self) -> str:
+        """What answers, for people: "SmolLM2-135M-Instruct"."""
+
+    @abstractmethod
+    def complete(self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None) -> Completion:
+        """Continues a prompt with the base model, or with an adapter on it."""
+
+    @abstractmethod
+    def fine_tune(self, samples: list[TuningSample], adapter: AdapterState, into: Path) -> TuningOutcome:
+        """Tunes an adapter further and writes the result into an empty folder; `adapter.folder` stays untouched."""
+
+    def prepare_tuning(self) -> None:  # noqa: B027 - nothing to prepare is a fine default
+        """Starts getting ready to fine-tune, without waiting for it."""
+
+    def close(self) -> None:  # noqa: B027
+        """Frees what the engine holds."""

@@ -1,0 +1,225 @@
+"""Finds, starts and stops the one local service that a user's notebooks share.
+
+A running service says where it is in `<data>/service.json`, which only its user can read because the access token is in
+it. Called by `helpers.connection` (and by the service itself, to write that file).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import filelock
+
+ADDRESS_FILE = "service.json"
+LOG_FILE = "service.log"
+IDLE_HOURS = 8
+START_SECONDS = 60  # without any progress; a download may take longer as long as it moves
+STOP_SECONDS = 15
+LOG_LINES = 12
+
+
+class LauncherError(RuntimeError):
+    """Raised when the local service can't be started; the message says why, with the end of its log."""
+
+
+class AlreadyRunning(RuntimeError):
+    """Raised when another service holds the data folder."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where a running service is.
+
+    Attributes:
+        url: its base URL, ending in /api.
+        token: the access token it wants; any will do if it wants none.
+        pid: its process.
+        instance: tells this run from others.
+    """
+
+    url: str
+    token: str
+    pid: int
+    instance: str
+
+
+def find(data: Path) -> Service | None:
+    """The service that runs on this data folder, ready or still loading, or None."""
+    try:
+        known = json.loads((data / ADDRESS_FILE).read_text(encoding="utf-8"))
+        service = Service(known["url"], known["token"], known["pid"], known["instance"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    _, health = _health(service)
+    return service if health.get("instance") == service.instance else None
+
+
+def ensure(data: Path, progress: Callable[[str, float], None] = lambda what, done: None) -> Service:
+    """The running service, started first if there is none, once it is ready.
+
+    Several kernels may call this at once: one starts the service, all find it.
+
+    Args:
+        data: its data folder.
+        progress: told what it is doing while it loads, and how much of that is done (0 to 1).
+
+    Raises:
+        LauncherError: it could not be started, died, or stopped making progress.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(data / "launch.lock", timeout=START_SECONDS):
+            service, process = find(data), None
+            if service is None:
+                process = _spawn(data)
+                service = _wait_for_address(data, process)
+    except filelock.Timeout:
+        raise LauncherError(
+            f"Another notebook has been starting the local service for {START_SECONDS} seconds; try again."
+        ) from None
+    _wait_until_ready(data, service, process, progress)
+    return service
+
+
+def stop(data: Path) -> bool:
+    """Ends the service of this data folder.
+
+    Returns:
+        Whether one was running.
+
+    Raises:
+        LauncherError: it did not end in time.
+    """
+    service = find(data)
+    if service is None:
+        return False
+    os.kill(service.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while find(data) is not None:
+        if time.monotonic() > deadline:
+            raise LauncherError(f"The local service (process {service.pid}) did not end within {STOP_SECONDS} seconds.")
+        time.sleep(0.1)
+    return True
+
+
+def write_address(data: Path, url: str, token: str | None, instance: str) -> None:
+    """Called by the service: says where it is, in a file that only its user can read."""
+    address = {"url": url, "token": token or "any-token-will-do", "pid": os.getpid(), "instance": instance}
+    staging = data / f"{ADDRESS_FILE}.{secrets.token_hex(4)}"
+    handle = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(address, file)
+    staging.replace(data / ADDRESS_FILE)
+
+
+def remove_address(data: Path, instance: str) -> None:
+    """Called by the service when it ends; a later service's file is left alone."""
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads((data / ADDRESS_FILE).read_text(encoding="utf-8"))["instance"] == instance:
+            (data / ADDRESS_FILE).unlink()
+
+
+@contextlib.contextmanager
+def only_one(data: Path) -> Iterator[None]:
+    """Called by the service: holds the data folder for as long as it runs.
+
+    Raises:
+        AlreadyRunning: another service holds it.
+    """
+    try:
+        with filelock.FileLock(data / "service.lock", timeout=2):
+            yield
+    except filelock.Timeout:
+        running = find(data)
+        place = f" at {running.url}" if running else ""
+        raise AlreadyRunning(
+            f"Another service{place} is using {data}: use that one, end it, or give this one another --data-dir."
+        ) from None
+
+
+def _spawn(data: Path) -> subprocess.Popen:
+    """Starts the service detached from this kernel, so that it outlives it, with its output in the log file."""
+    environment = {**os.environ, "GRADIENT_LOCAL_TOKEN": secrets.token_urlsafe(24), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "helpers.service", "--data-dir", str(data), "--idle-hours", str(IDLE_HOURS)]
+    detached = (
+        {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+        if os.name == "nt"
+        else {"start_new_session": True}
+    )
+    with (data / LOG_FILE).open("wb") as log:
+        return subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **detached
+        )
+
+
+def _wait_for_address(data: Path, process: subprocess.Popen) -> Service:
+    deadline = time.monotonic() + START_SECONDS
+    while (service := find(data)) is None or service.pid != process.pid:
+        _raise_if_dead(data, process)
+        if time.monotonic() > deadline:
+            process.kill()
+            raise LauncherError(f"The local service did not come up within {START_SECONDS} seconds.{_log_end(data)}")
+        time.sleep(0.05)
+    return service
+
+
+def _wait_until_ready(data: Path, service: Service, process, progress: Callable[[str, float], None]) -> None:
+    """Polls /health; gives up when nothing has moved for START_SECONDS."""
+    last, deadline = None, time.monotonic() + START_SECONDS
+    while True:
+        code, health = _health(service)
+        if code == 200:
+            return
+        if process is not None:
+            _raise_if_dead(data, process)
+        elif code is None and find(data) is None:
+            raise LauncherError(f"The local service ended while it was loading.{_log_end(data)}")
+        now = (health.get("doing"), health.get("progress"))
+        if now != last:
+            last, deadline = now, time.monotonic() + START_SECONDS
+            if now[0] is not None:
+                progress(now[0], now[1])
+        if time.monotonic() > deadline:
+            raise LauncherError(
+                f"The local service has made no progress for {START_SECONDS} seconds ({now[0]}).{_log_end(data)}"
+            )
+        time.sleep(0.1)
+
+
+def _raise_if_dead(data: Path, process: subprocess.Popen) -> None:
+    if process.poll() is not None:
+        raise LauncherError(f"The local service ended while it was starting.{_log_end(data)}")
+
+
+def _log_end(data: Path) -> str:
+    try:
+        lines = (data / LOG_FILE).read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+    except OSError:
+        return ""
+    return f" The end of its log ({data / LOG_FILE}):\n" + "\n".join(lines)
+
+
+def _health(service: Service) -> tuple[int | None, dict]:
+    """Status code and body of GET /health, or (None, {}) if nothing answers."""
+    address = urlsplit(service.url)
+    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    except (OSError, ValueError, http.client.HTTPException):
+        return None, {}
+    finally:
+        connection.close()

@@ -1,0 +1,25 @@
+"""Where the service keeps things: per-user folders outside the checkout, each with an environment variable over it.
+
+`data` holds adapters, the log and the running service's address; `cache` holds the model, and can be shared by a room.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+APP_NAME = "gradient-notebooks"
+DATA_DIR_VARIABLE = "GRADIENT_LOCAL_DATA_DIR"
+CACHE_DIR_VARIABLE = "GRADIENT_LOCAL_CACHE_DIR"
+
+
+def data_dir() -> Path:
+    """The folder for adapters and the service's state; GRADIENT_LOCAL_DATA_DIR overrides it."""
+    return Path(os.environ.get(DATA_DIR_VARIABLE) or platformdirs.user_data_path(APP_NAME, appauthor=False))
+
+
+def cache_dir() -> Path:
+    """The folder for model weights; GRADIENT_LOCAL_CACHE_DIR overrides it."""
+    return Path(os.environ.get(CACHE_DIR_VARIABLE) or platformdirs.user_cache_path(APP_NAME, appauthor=False))

@@ -1,0 +1,191 @@
+"""Adapters on disk: their metadata in SQLite, what a fine-tune wrote in folders beside it.
+
+    <data>/adapters.sqlite3            which adapters there are, and which version of each holds
+    <data>/adapters/<id>/v<version>/   an ordinary PEFT folder, the optimizer's state, the GGUF twin
+
+A folder is written under a temporary name, made durable, renamed, and only then does one row in SQLite make it the
+adapter's version. So a kill at any moment leaves either the version before or the version after, and never half of one;
+what no row names is removed at the next start. Called by `operations.py`; methods may be called from several threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import threading
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from . import errors
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS adapters (
+    id TEXT PRIMARY KEY,
+    workspace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    base_model_id TEXT NOT NULL,
+    rank INTEGER NOT NULL,
+    learning_rate REAL NOT NULL,
+    version INTEGER NOT NULL DEFAULT 0,
+    updated TEXT NOT NULL
+)
+"""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter's metadata; version 0 has not been fine-tuned."""
+
+    id: str
+    workspace: str
+    name: str
+    base_model_id: str
+    rank: int
+    learning_rate: float
+    version: int
+    updated: datetime
+
+
+class Store:
+    """The adapters of all workspaces.
+
+    Args:
+        data: folder to keep them in; made if missing.
+
+    Raises:
+        OSError, sqlite3.Error: the folder can't be used.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._folder = data / "adapters"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(data / "adapters.sqlite3", check_same_thread=False, timeout=10)
+        self._database.execute("PRAGMA synchronous = FULL")
+        with self._database:
+            self._database.execute(_SCHEMA)
+        self._remove_unnamed()
+
+    def add(self, adapter: Adapter) -> None:
+        """Remembers a new adapter."""
+        row = (
+            adapter.id,
+            adapter.workspace,
+            adapter.name,
+            adapter.base_model_id,
+            adapter.rank,
+            adapter.learning_rate,
+            adapter.version,
+            adapter.updated.isoformat(),
+        )
+        with self._writing() as database:
+            database.execute("INSERT INTO adapters VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    def get(self, workspace: str, adapter_id: str) -> Adapter:
+        """One adapter of a workspace.
+
+        Raises:
+            ServiceError: this workspace has no such adapter.
+        """
+        found = self._select("WHERE id = ? AND workspace = ?", (adapter_id, workspace))
+        if not found:
+            raise errors.unknown_adapter(adapter_id)
+        return found[0]
+
+    def list(self, workspace: str) -> list[Adapter]:
+        """A workspace's adapters, oldest first."""
+        return self._select("WHERE workspace = ? ORDER BY rowid", (workspace,))
+
+    def delete(self, workspace: str, adapter_id: str) -> None:
+        """Forgets an adapter and removes its folder.
+
+        Raises:
+            ServiceError: this workspace has no such adapter.
+        """
+        self.get(workspace, adapter_id)
+        with self._writing() as database:
+            database.execute("DELETE FROM adapters WHERE id = ?", (adapter_id,))
+        shutil.rmtree(self._folder / adapter_id, ignore_errors=True)  # what stays is removed at the next start
+
+    def folder(self, adapter: Adapter) -> Path | None:
+        """What the adapter's last fine-tune wrote, or None before the first."""
+        return self._version_folder(adapter.id, adapter.version) if adapter.version else None
+
+    def new_folder(self, adapter: Adapter) -> Path:
+        """An empty folder for the adapter's next version; `commit` or `discard` it."""
+        folder = self._folder / adapter.id / f"new-{uuid.uuid4().hex}"
+        folder.mkdir(parents=True)
+        return folder
+
+    def discard(self, folder: Path) -> None:
+        """Removes a folder that `new_folder` gave."""
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def commit(self, adapter: Adapter, written: Path) -> Adapter:
+        """Makes a written folder the adapter's next version. When this returns, it survives a power cut.
+
+        Args:
+            adapter: the adapter as it was.
+            written: a folder that `new_folder` gave, filled.
+
+        Returns:
+            The adapter as it is now.
+        """
+        for path in written.iterdir():
+            _sync(path)
+        _sync(written)
+        target = self._version_folder(adapter.id, adapter.version + 1)
+        shutil.rmtree(target, ignore_errors=True)  # a kill between rename and row can leave one
+        written.replace(target)
+        _sync(target.parent)
+        now = datetime.now(timezone.utc)
+        with self._writing() as database:
+            database.execute(
+                "UPDATE adapters SET version = ?, updated = ? WHERE id = ?",
+                (adapter.version + 1, now.isoformat(), adapter.id),
+            )
+        if adapter.version:
+            shutil.rmtree(self._version_folder(adapter.id, adapter.version), ignore_errors=True)
+        return self.get(adapter.workspace, adapter.id)
+
+    def close(self) -> None:
+        """Closes the database."""
+        with self._lock:
+            self._database.close()
+
+    def _version_folder(self, adapter_id: str, version: int) -> Path:
+        return self._folder / adapter_id / f"v{version}"
+
+    @contextlib.contextmanager
+    def _writing(self):
+        with self._lock, self._database:
+            yield self._database
+
+    def _select(self, where: str, values: tuple) -> list[Adapter]:
+        with self._lock:
+            rows = self._database.execute(f"SELECT * FROM adapters {where}", values).fetchall()
+        return [Adapter(*row[:-1], updated=datetime.fromisoformat(row[-1])) for row in rows]
+
+    def _remove_unnamed(self) -> None:
+        named = {self._version_folder(adapter.id, adapter.version) for adapter in self._select("", ())}
+        for adapter_folder in self._folder.iterdir():
+            for folder in adapter_folder.iterdir():
+                if folder not in named:
+                    shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                adapter_folder.rmdir()  # succeeds only when nothing is left in it
+
+
+def _sync(path: Path) -> None:
+    """Forces a file or folder to disk. Windows can't open folders; there the rename itself is journalled."""
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() or os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,225 @@
+"""Fine-tuning: LoRA through torch and peft, on the weights that llama.cpp answers with, dequantised.
+
+Runs in a process of its own (`tuner_process.py` starts it and is its only caller), because torch needs seconds to load
+and a gigabyte to live in, and because work in another process never holds up an answer. This is the only module of the
+service that imports torch.
+
+The recipe, measured on SmolLM2-135M-Instruct: LoRA on the three MLP matrices of every layer with alpha = 2 × rank,
+AdamW without weight decay, gradients clipped at 1.0. A call takes at least one step and stops as soon as every
+trainable token is the likeliest one by a margin (its loss is under ln 2), or after MAX_PASSES passes.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from gguf import GGUFWriter
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from .tuning_job import NOT_TRAINABLE, NanLoss, TokenSample, TuningJob, TuningResult
+
+TARGETS = {"gate_proj": "ffn_gate", "up_proj": "ffn_up", "down_proj": "ffn_down"}  # peft's name: GGUF's name
+BATCH = 4
+MAX_PASSES = 10
+LEARNED = math.log(2)  # a token with less loss than this has more than half of the probability
+CLIP = 1.0
+SEED = 0  # equal calls give equal adapters
+MAX_THREADS = 8
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+OPTIMIZER_FILE = "optimizer.pt"
+GGUF_FILE = "adapter.gguf"
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Token ids, attention mask and labels, each of shape (samples, tokens); a weight per sample."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor
+
+
+class Tuner:
+    """Holds the base model and tunes one adapter at a time on it.
+
+    Args:
+        folder: Hugging Face folder of the base model.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        torch.set_num_threads(min(os.cpu_count() or 1, MAX_THREADS))
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._base = _load_base(folder).to(self._device)
+
+    def tune(self, job: TuningJob) -> TuningResult:
+        """Tunes an adapter further and writes it.
+
+        Args:
+            job: the samples, the adapter's hyperparameters, its folder so far, and the folder to write.
+
+        Raises:
+            NanLoss: the loss or a weight stopped being a number; nothing was written.
+        """
+        model = self._adapted(job)
+        try:
+            optimizer = torch.optim.AdamW(
+                [weight for weight in model.parameters() if weight.requires_grad],
+                lr=job.learning_rate,
+                weight_decay=0.0,
+            )
+            if job.start is not None:
+                state = torch.load(job.start / OPTIMIZER_FILE, weights_only=True, map_location=self._device)
+                optimizer.load_state_dict(state)
+            result = _optimise(model, optimizer, _batches(job.samples, self._device))
+            _write(model, optimizer, job, self._base.config.num_hidden_layers)
+            return result
+        finally:
+            self._base = model.unload()
+
+    def _adapted(self, job: TuningJob) -> PeftModel:
+        config = LoraConfig(
+            r=job.rank,
+            lora_alpha=2 * job.rank,
+            target_modules=list(TARGETS),
+            task_type="CAUSAL_LM",
+        )
+        torch.manual_seed(SEED)
+        model = get_peft_model(self._base, config)
+        if job.start is not None:
+            set_peft_model_state_dict(model, load_file(job.start / WEIGHTS_FILE, device=self._device))
+        return model
+
+
+def _load_base(folder: Path) -> LlamaForCausalLM:
+    """Builds the model around the file's tensors, three times as fast as `from_pretrained`, in 32-bit floats.
+
+    bfloat16 is slower than float32 on CPUs without native support.
+    """
+    config = LlamaConfig.from_pretrained(folder)
+    config.dtype = torch.float32
+    with torch.device("meta"):
+        model = LlamaForCausalLM(config)
+    state = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+    if config.tie_word_embeddings:
+        state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    model.load_state_dict(state, assign=True)
+    model.name_or_path = str(folder)  # peft writes it into adapter_config.json
+    model.model.rotary_emb = type(model.model.rotary_emb)(config)  # its buffers are computed, not stored
+    return model.eval().requires_grad_(False)
+
+
+def _batches(samples: Sequence[TokenSample], device: str) -> list[_Batch]:
+    return [_batch(samples[start : start + BATCH], device) for start in range(0, len(samples), BATCH)]
+
+
+def _batch(samples: Sequence[TokenSample], device: str) -> _Batch:
+    width = max(len(sample.ids) for sample in samples)
+    ids = torch.zeros(len(samples), width, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    labels = torch.full_like(ids, NOT_TRAINABLE)
+    for row, sample in enumerate(samples):
+        length = len(sample.ids)
+        ids[row, :length] = torch.tensor(sample.ids)
+        mask[row, :length] = 1
+        labels[row, :length] = torch.tensor(sample.labels)
+    weights = torch.tensor([sample.multiplier for sample in samples])
+    return _Batch(ids.to(device), mask.to(device), labels.to(device), weights.to(device))
+
+
+def _token_losses(model: PeftModel, batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy of each trainable token in nats, and the weight of the sample that it is in: two vectors.
+
+    The output layer is the widest matrix of a small model, so it runs on the trainable positions alone.
+    """
+    llama = model.get_base_model()
+    hidden = llama.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).last_hidden_state
+    targets = batch.labels[:, 1:]  # a position predicts the token after it
+    trainable = targets != NOT_TRAINABLE
+    logits = llama.lm_head(hidden[:, :-1][trainable])
+    losses = torch.nn.functional.cross_entropy(logits, targets[trainable], reduction="none")
+    return losses, batch.weights[:, None].expand_as(targets)[trainable]
+
+
+def _optimise(model: PeftModel, optimizer: torch.optim.Optimizer, batches: list[_Batch]) -> TuningResult:
+    """Passes over the batches until all is learned; a batch that is learned already is not trained again."""
+    count, sum_loss = 0, 0.0
+    if len(batches) > 1:  # the loss before the update has to be read before the first batch updates
+        with torch.no_grad():
+            for batch in batches:
+                losses, _ = _token_losses(model, batch)
+                count, sum_loss = count + losses.numel(), sum_loss + _finite(losses.sum()).item()
+    steps = 0
+    for _ in range(MAX_PASSES):
+        learned = True
+        for batch in batches:
+            losses, weights = _token_losses(model, batch)
+            if len(batches) == 1 and steps == 0:
+                count, sum_loss = losses.numel(), _finite(losses.sum()).item()
+            if steps and _finite(losses.max()).item() < LEARNED:
+                continue
+            learned = False
+            _step(model, optimizer, (losses * weights).mean())
+            steps += 1
+        if learned:
+            break
+    _check_finite(model)
+    return TuningResult(count, sum_loss, steps)
+
+
+def _step(model: PeftModel, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+    _finite(norm)
+    optimizer.step()
+
+
+def _finite(value: torch.Tensor) -> torch.Tensor:
+    if not torch.isfinite(value):
+        raise NanLoss
+    return value
+
+
+def _check_finite(model: PeftModel) -> None:
+    for weight in model.parameters():
+        if weight.requires_grad:
+            _finite(weight.sum())
+
+
+def _write(model: PeftModel, optimizer: torch.optim.Optimizer, job: TuningJob, layers: int) -> None:
+    """Writes the PEFT folder, the optimizer's state beside it, and the adapter as llama.cpp reads it."""
+    state = {name: weight.detach().cpu().contiguous() for name, weight in get_peft_model_state_dict(model).items()}
+    config = model.peft_config["default"]
+    config.inference_mode = True
+    config.save_pretrained(job.into)
+    save_file(state, job.into / WEIGHTS_FILE, metadata={"format": "pt"})
+    torch.save(optimizer.state_dict(), job.into / OPTIMIZER_FILE)
+    _write_gguf(state, job.into / GGUF_FILE, alpha=config.lora_alpha, layers=layers)
+
+
+def _write_gguf(state: dict[str, torch.Tensor], path: Path, alpha: float, layers: int) -> None:
+    writer = GGUFWriter(path, "llama")
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", float(alpha))
+    for layer, module, half in _lora_matrices(layers):
+        tensor = state[f"base_model.model.model.layers.{layer}.mlp.{module}.lora_{half}.weight"]
+        writer.add_tensor(f"blk.{layer}.{TARGETS[module]}.weight.lora_{half.lower()}", tensor.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _lora_matrices(layers: int) -> Iterator[tuple[int, str, str]]:
+    return ((layer, module, half) for layer in range(layers) for module in TARGETS for half in "AB")

@@ -1,0 +1,144 @@
+"""Runs `tuner.Tuner` in a process of its own: started when wanted, ended at a time limit, freed when idle.
+
+Called by `local_engine.py`. A spawned process is used on every platform: llama.cpp's threads do not survive a fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from . import errors
+from .tuning_job import NanLoss, TuningJob, TuningResult
+
+START_SECONDS = 120
+TUNE_SECONDS = 600
+POLITE_SECONDS = 0.5
+IDLE_SECONDS = 600  # after this long without a fine-tune, its gigabyte goes back
+
+
+class TunerProcess:
+    """The tuner, seen from the service. Methods may be called from several threads; one fine-tune runs at a time.
+
+    Args:
+        folder: Hugging Face folder of the base model.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()  # held for a whole fine-tune
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._pipe: Connection | None = None
+        self._ready = False
+        self._idle: threading.Timer | None = None
+
+    def prepare(self) -> None:
+        """Starts the process if it isn't running, without waiting for it."""
+        if self._lock.acquire(blocking=False):  # else a fine-tune runs, and so does the process
+            try:
+                self._start()
+            finally:
+                self._lock.release()
+
+    def tune(self, job: TuningJob) -> TuningResult:
+        """Runs one fine-tune.
+
+        Raises:
+            ServiceError: the loss became NaN, the disk is full, the process died, or it took too long.
+        """
+        with self._lock:
+            self._start()
+            pipe = self._pipe
+            try:
+                if not self._ready:
+                    self._wait(pipe, START_SECONDS, "The tuner did not load")
+                    self._ready = True
+                pipe.send(job)
+                return self._wait(pipe, TUNE_SECONDS, "The fine-tune was not done")
+            except (EOFError, BrokenPipeError, ConnectionResetError):
+                self._stop()
+                raise errors.failed(
+                    "The process that fine-tunes ended unexpectedly (out of memory?); the adapter is as it was before. "
+                    "Try again, with fewer or shorter samples."
+                ) from None
+
+    def close(self) -> None:
+        """Ends the process at once; a fine-tune that is under way fails."""
+        self._stop()
+
+    def _start(self) -> None:
+        self._rest_later()
+        if self._process is not None and self._process.is_alive():
+            return
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, self._folder), name="tuner", daemon=True)
+        self._ready = False
+        self._process.start()
+        theirs.close()
+
+    def _wait(self, pipe: Connection, seconds: float, what: str) -> TuningResult | None:
+        if not pipe.poll(seconds):
+            self._stop()
+            raise errors.failed(f"{what} within {seconds:.0f} seconds and was ended; try fewer samples.", 503)
+        answer = pipe.recv()
+        self._rest_later()
+        if isinstance(answer, NanLoss):
+            raise errors.nan_loss()
+        if isinstance(answer, Exception):
+            raise errors.failed(f"The fine-tune failed and was undone: {answer}.")
+        return answer
+
+    def _rest_later(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = threading.Timer(IDLE_SECONDS, self._rest)
+        self._idle.daemon = True
+        self._idle.start()
+
+    def _rest(self) -> None:
+        if self._lock.acquire(blocking=False):
+            try:
+                self._stop()
+            finally:
+                self._lock.release()
+
+    def _stop(self) -> None:
+        process, pipe, self._process, self._pipe = self._process, self._pipe, None, None
+        if self._idle is not None:
+            self._idle.cancel()
+        if pipe is not None:
+            pipe.close()  # an idle process ends by itself then
+        if process is not None:
+            process.join(POLITE_SECONDS)
+            process.kill()
+            process.join(5)
+
+
+def _serve(pipe: Connection, folder: Path) -> None:
+    """The process's main loop: says None when ready, then answers each job with a result or an exception."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the whole group; the service decides
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the service is gone: so are we
+        try:
+            from .tuner import Tuner
+
+            tuner = Tuner(folder)
+            pipe.send(None)
+        except Exception as error:  # noqa: BLE001 - told to the service, whatever it is
+            traceback.print_exc()
+            pipe.send(RuntimeError(f"the tuner could not be loaded: {error}"))
+            return
+        while True:
+            job = pipe.recv()
+            try:
+                pipe.send(tuner.tune(job))
+            except NanLoss:
+                pipe.send(NanLoss())
+            except Exception as error:  # noqa: BLE001
+                traceback.print_exc()
+                pipe.send(RuntimeError(str(error) or type(error).__name__))

