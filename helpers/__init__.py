@@ -1,0 +1,37 @@
+"""What the Gradient notebooks should not have to spell out.
+
+    from helpers import connect, GradientLLM
+
+Importing this package loads nothing heavy: each name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .connection import connect, stop_local_service
+    from .errors import GradientError
+    from .llm import GradientLLM
+
+_WHERE = {
+    "connect": "connection",
+    "stop_local_service": "connection",
+    "GradientError": "errors",
+    "GradientLLM": "llm",
+}
+
+__all__ = ["GradientError", "GradientLLM", "connect", "stop_local_service"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"helpers has no {name!r}; it has {', '.join(__all__)}")
+    value = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

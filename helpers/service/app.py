@@ -256,13 +256,14 @@ async def _on_service_error(_: Request, error: errors.ServiceError) -> EnvelopeR
 
 
 async def _on_http_error(request: Request, error: HTTPException) -> EnvelopeResponse:
+    """FastAPI's own refusals: no such route, a body that is too large, a body that no JSON parser can read."""
     if error.status_code in (404, 405):
         return _answer(_no_such_call(request.method, request.url.path.removeprefix("/api").lstrip("/")))
     if error.status_code == 413:
-        detail = f"The request is larger than {MAX_BODY_BYTES // 1_000_000} MB: send less at a time"
+        detail = f"it is larger than {MAX_BODY_BYTES // 1_000_000} MB; send less at a time"
     else:
-        detail = str(error.detail)
-    return _answer(errors.ServiceError(error.status_code, f"{detail}.", "bodyParsingError"))
+        detail = "it can't be read as JSON in UTF-8"
+    return _answer(_body_refusal(error.status_code, detail, []))
 
 
 async def _on_invalid(_: Request, error: RequestValidationError) -> EnvelopeResponse:
@@ -271,10 +272,17 @@ async def _on_invalid(_: Request, error: RequestValidationError) -> EnvelopeResp
     in_body = all(problem["loc"][0] == "body" for problem in found)
     listed = "; ".join(_problem(problem) for problem in found[:3])
     more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
-    place = "request body" if in_body else "address"
-    kind = "bodyParsingError" if in_body else "queryOrPathParsingError"
-    payload = {"formattedValidationError": listed, "validationError": json.loads(json.dumps(found, default=str))}
-    return _answer(errors.ServiceError(400, f"The {place} is not right: {listed}{more}.", kind, payload))
+    found = json.loads(json.dumps(found, default=str))
+    if in_body:
+        return _answer(_body_refusal(400, listed + more, found))
+    payload = {"formattedValidationError": listed, "validationError": found}
+    message = f"The address is not right: {listed}{more}."
+    return _answer(errors.ServiceError(400, message, "queryOrPathParsingError", payload))
+
+
+def _body_refusal(status: int, detail: str, found: list[dict[str, Any]]) -> errors.ServiceError:
+    payload = {"formattedValidationError": detail, "validationError": found}
+    return errors.ServiceError(status, f"The request body is not right: {detail}.", "bodyParsingError", payload)
 
 
 def _problem(problem: dict[str, Any]) -> str:

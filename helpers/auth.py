@@ -1,0 +1,97 @@
+"""Credentials of a hosted endpoint: asked for without echo, kept in the environment, and on disk only on request.
+
+Called by `connect(hosted=True)` and by notebooks. A token is never printed and never put into a cell's output.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+from pathlib import Path
+
+import platformdirs
+
+_QUESTIONS = {
+    "GRADIENT_ACCESS_TOKEN": "Gradient access token: ",
+    "GRADIENT_WORKSPACE_ID": "Gradient workspace id: ",
+}
+
+
+class MissingCredentials(LookupError):
+    """Raised when credentials are missing and no one can be asked for them."""
+
+
+def ensure_credentials(keep: bool = False) -> None:
+    """Makes sure that the environment holds an access token and a workspace id.
+
+    What is missing comes from the file of `credentials_file`, else from a prompt that does not echo.
+
+    Args:
+        keep: write them to that file, which only its owner can read, for the next time.
+
+    Raises:
+        MissingCredentials: something is missing and no one can answer a prompt.
+    """
+    kept = _kept()
+    for name, question in _QUESTIONS.items():
+        os.environ[name] = os.environ.get(name) or kept.get(name) or _ask(name, question)
+    if keep:
+        _keep({name: os.environ[name] for name in _QUESTIONS})
+
+
+def forget_credentials() -> None:
+    """Removes kept credentials from disk and from this process's environment."""
+    credentials_file().unlink(missing_ok=True)
+    for name in _QUESTIONS:
+        os.environ.pop(name, None)
+
+
+def credentials_file() -> Path:
+    """Where `ensure_credentials(keep=True)` keeps them; GRADIENT_CREDENTIALS_FILE overrides it."""
+    default = platformdirs.user_config_path("gradient-notebooks", appauthor=False) / "credentials.json"
+    return Path(os.environ.get("GRADIENT_CREDENTIALS_FILE") or default)
+
+
+def _ask(name: str, question: str) -> str:
+    missing = MissingCredentials(
+        f"{name} is not set and no one can be asked for it here: set it in the environment, or run connect() without "
+        "hosted=True to use the local service."
+    )
+    if not _someone_can_answer():
+        raise missing
+    try:
+        answer = getpass.getpass(question).strip()
+    except (EOFError, OSError):
+        raise missing from None
+    if not answer:
+        raise MissingCredentials(f"No value was given for {name}: run this again and paste it.")
+    return answer
+
+
+def _someone_can_answer() -> bool:
+    """Whether a prompt would reach a person: a notebook that takes input, or a terminal."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    kernel = getattr(shell, "kernel", None)
+    if kernel is not None:
+        return bool(getattr(kernel, "_allow_stdin", False))
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _kept() -> dict[str, str]:
+    try:
+        kept = json.loads(credentials_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def _keep(credentials: dict[str, str]) -> None:
+    path = credentials_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # an older file may have wider permissions
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(credentials, file)

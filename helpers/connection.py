@@ -1,0 +1,173 @@
+"""connect(): which endpoint, whose credentials, and the gradientai client for them.
+
+Credentials in the environment win; else the local service is found or started. Called by notebooks as
+`from helpers import connect`; `llm.py` uses `client` for its own connection.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from .errors import GradientError, one_sentence
+
+if TYPE_CHECKING:
+    from gradientai import Gradient
+
+URL_VARIABLE = "GRADIENT_API_URL"
+TOKEN_VARIABLE = "GRADIENT_ACCESS_TOKEN"
+WORKSPACE_VARIABLE = "GRADIENT_WORKSPACE_ID"
+
+HOSTED_URL = "https://api.gradient.ai/api"
+LOCAL_WORKSPACE = "local_workspace"
+
+CONNECT_SECONDS = 5
+READ_SECONDS = 660  # a little longer than the service's own limit for a fine-tune
+BUSY_RETRIES = 5
+
+_set_by_us: dict[str, str] = {}  # what connect() put into the environment, so that it can tell it from the user's own
+
+
+def connect(*, hosted: bool = False, data_dir: str | os.PathLike[str] | None = None, quiet: bool = False) -> Gradient:
+    """Connects to a Gradient endpoint and says in one line which.
+
+    With GRADIENT_ACCESS_TOKEN and GRADIENT_WORKSPACE_ID set, to the endpoint at GRADIENT_API_URL (or the hosted one).
+    Otherwise to the local service, which is started if it isn't running; the three variables are then set for this
+    process, so that `Gradient()` and `GradientLLM(model=…)` need no arguments.
+
+    Args:
+        hosted: ask for the credentials of a hosted endpoint if they are missing, instead of using the local service.
+        data_dir: the local service's data folder, instead of the per-user one.
+        quiet: don't print the line.
+
+    Returns:
+        The SDK's own client, with limits on its waits.
+
+    Raises:
+        GradientError: the endpoint can't be reached or refuses the credentials; the local service can't be started.
+        helpers.auth.MissingCredentials: credentials are missing and no one can be asked.
+    """
+    if hosted:
+        from . import auth
+
+        auth.ensure_credentials()
+    elif not _from_environment():
+        _use_local_service(data_dir)
+    url = os.environ.get(URL_VARIABLE) or HOSTED_URL
+    gradient = client(url, os.environ[TOKEN_VARIABLE], os.environ[WORKSPACE_VARIABLE])
+    with one_sentence(url):
+        gradient.list_models(only_base=True)
+    if not quiet:
+        place = f"the local Gradient service at {url}" if _is_local(url) else url
+        print(f"Connected to {place}, workspace {gradient.workspace_id}.")
+    return gradient
+
+
+def client(url: str, token: str, workspace: str) -> Gradient:
+    """The SDK's client with what it lacks: limits on its waits, and patience when the service is busy.
+
+    Args:
+        url: base URL, ending in /api.
+        token: access token.
+        workspace: workspace id.
+    """
+    import urllib3
+    from gradientai import Gradient
+
+    gradient = Gradient(host=url, access_token=token, workspace_id=workspace)
+    # A busy service answers 503 with Retry-After; nothing was done then, so asking again is safe for every method.
+    retries = urllib3.Retry(
+        total=BUSY_RETRIES, connect=2, read=0, other=0, redirect=0, allowed_methods=None, raise_on_status=False
+    )
+    limits = {"timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), "retries": retries, "maxsize": 8}
+    gradient._api_client.rest_client.pool_manager.connection_pool_kw.update(limits)
+    return gradient
+
+
+def stop_local_service(data_dir: str | os.PathLike[str] | None = None) -> None:
+    """Ends the local service, for all notebooks; the adapters stay on disk. The next connect() starts it again.
+
+    Raises:
+        GradientError: it did not end in time.
+    """
+    from .service import launcher
+
+    try:
+        running = launcher.stop(_data_folder(data_dir))
+    except launcher.LauncherError as error:
+        raise GradientError(str(error)) from None
+    print("The local Gradient service has ended." if running else "No local Gradient service was running.")
+
+
+def _from_environment() -> bool:
+    """Whether the user (not an earlier connect()) has set credentials.
+
+    Raises:
+        GradientError: only one of the two is set.
+    """
+    given = {name: os.environ.get(name) for name in (TOKEN_VARIABLE, WORKSPACE_VARIABLE)}
+    theirs = {name for name, value in given.items() if value and value != _set_by_us.get(name)}
+    missing = [name for name, value in given.items() if not value]
+    if theirs and missing:
+        raise GradientError(
+            f"{theirs.pop()} is set and {missing[0]} is not: set both to use an endpoint of your own, or unset both to "
+            "use the local service."
+        )
+    return bool(theirs)
+
+
+def _use_local_service(data_dir: str | os.PathLike[str] | None) -> None:
+    from .service import launcher
+
+    with _ProgressBar() as bar:
+        try:
+            service = launcher.ensure(_data_folder(data_dir), bar.show)
+        except launcher.LauncherError as error:
+            raise GradientError(str(error)) from None
+        except OSError as error:
+            raise GradientError(f"The local service can't use {_data_folder(data_dir)}: {error.strerror}.") from None
+    _set_by_us.update({URL_VARIABLE: service.url, TOKEN_VARIABLE: service.token, WORKSPACE_VARIABLE: LOCAL_WORKSPACE})
+    os.environ.update(_set_by_us)
+
+
+def _data_folder(data_dir: str | os.PathLike[str] | None) -> Path:
+    from .service import paths
+
+    return Path(data_dir) if data_dir else paths.data_dir()
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _ProgressBar:
+    """A tqdm bar that appears only for work that takes a while: the download and the conversion of the model."""
+
+    def __init__(self) -> None:
+        self._bar = None
+
+    def __enter__(self) -> _ProgressBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, doing: str, done: float) -> None:
+        """Moves the bar; what is done at once shows none."""
+        if self._bar is None and done >= 1.0:
+            return
+        if self._bar is None or self._bar.desc.removesuffix(": ") != doing:
+            self.__exit__()
+            from tqdm import tqdm
+
+            self._bar = tqdm(desc=doing, total=100, bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed}")
+        self._bar.n = round(done * 100)
+        self._bar.refresh()

@@ -1,0 +1,66 @@
+"""The one exception that the helpers raise for whatever an endpoint refused or could not do.
+
+Used by `connection.py` and `llm.py`; notebooks catch `GradientError` and read its sentence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class GradientError(RuntimeError):
+    """Raised when an endpoint refused a call or can't be reached; str() of it is one sentence that says why.
+
+    Attributes:
+        status: HTTP status, or None if there was no answer.
+        type: the API's error type ("unknownModelAdapter", …), or None.
+    """
+
+    def __init__(self, message: str, status: int | None = None, type: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type
+
+
+@contextmanager
+def one_sentence(url: str) -> Iterator[None]:
+    """Turns the SDK's exceptions, which show headers and raw bodies, into a GradientError.
+
+    Args:
+        url: the endpoint, for the sentence that says that nothing answers there.
+    """
+    import urllib3
+    from gradientai.openapi.client.exceptions import ApiException
+    from pydantic.v1 import ValidationError  # the SDK checks its arguments with pydantic 1
+
+    try:
+        yield
+    except ApiException as error:
+        raise _from_answer(error, url) from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(name) for name in problem["loc"] if name != "__root__")
+        raise GradientError(f"The call is not right: {where}: {problem['msg']}.", type="bodyParsingError") from None
+    except urllib3.exceptions.HTTPError as error:
+        raise GradientError(_no_answer(error, url)) from None
+
+
+def _from_answer(error, url: str) -> GradientError:
+    try:
+        body = json.loads(error.body)
+        return GradientError(str(body["message"]), error.status, body.get("type"))
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return GradientError(
+            f"{url} answered {error.status} {error.reason}, which is not how the Gradient API answers: check "
+            "GRADIENT_API_URL.",
+            error.status,
+        )
+
+
+def _no_answer(error: Exception, url: str) -> str:
+    reason = getattr(error, "reason", error)
+    if "timed out" in str(reason).lower() or "timeout" in type(reason).__name__.lower():
+        return f"{url} did not answer in time: it may be busy. Try again, or ask for fewer tokens."
+    return f"Nothing answers at {url}: call connect() again to find or start the local service, or check the address."

@@ -1,0 +1,213 @@
+"""GradientLLM: the Gradient API as a language model of langchain-core.
+
+It takes the parameters of the class that lived in `langchain_community.llms`, so that changing the import line is the
+whole migration. It talks through the gradientai SDK. Notebooks use it as `from helpers import GradientLLM`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models.llms import BaseLLM
+from langchain_core.outputs import Generation, LLMResult
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+
+from .connection import HOSTED_URL, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE, client
+from .errors import one_sentence
+
+if TYPE_CHECKING:
+    from gradientai import ModelAdapter
+
+MAX_CONCURRENT = 8  # requests in flight for one batch, as in the SDK
+MIN_TOKEN_CHARACTERS = 10
+MIN_WORKSPACE_CHARACTERS = 3
+_PARAMETERS = ("temperature", "top_k", "top_p", "max_generated_token_count", "auto_template", "guidance", "rag")
+
+
+class GradientLLM(BaseLLM):
+    """A base model or a model adapter of a Gradient endpoint.
+
+    Args:
+        model: id of a base model or of an adapter.
+        model_kwargs: parameters of every call: `temperature` (0 to 1), `top_k` (> 0), `top_p` (0 to 1),
+            `max_generated_token_count` (1 to 511). Each can also be given to a single `invoke` or `bind`.
+        gradient_access_token: default: GRADIENT_ACCESS_TOKEN, which connect() sets.
+        gradient_workspace_id: default: GRADIENT_WORKSPACE_ID, which connect() sets.
+        gradient_api_url: default: GRADIENT_API_URL, which connect() sets, or the hosted endpoint.
+        stop: strings at which an answer is cut off.
+        choices: if given, every answer is exactly one of these strings.
+        auto_template: wrap prompts in the base model's chat template. Leave it off for adapters tuned on plain text.
+
+    Raises:
+        pydantic.ValidationError (a ValueError): a parameter is out of range or unknown, or credentials are missing.
+        GradientError: from calls, with the service's own sentence.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        populate_by_name=True,
+        protected_namespaces=(),
+        hide_input_in_errors=True,  # the input holds the token
+    )
+
+    model_id: str = Field(alias="model", min_length=2)
+    model_kwargs: dict[str, Any] | None = None
+    gradient_access_token: SecretStr | None = None
+    gradient_workspace_id: str | None = None
+    gradient_api_url: str | None = None
+    stop: list[str] | None = None
+    choices: list[str] | None = None
+    auto_template: bool | None = None
+
+    _model: ModelAdapter | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_environment(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        filled = dict(values)
+        fallbacks = {
+            "gradient_access_token": os.environ.get(TOKEN_VARIABLE),
+            "gradient_workspace_id": os.environ.get(WORKSPACE_VARIABLE),
+            "gradient_api_url": os.environ.get(URL_VARIABLE) or HOSTED_URL,
+        }
+        for name, fallback in fallbacks.items():
+            if not filled.get(name):
+                filled[name] = fallback
+        return filled
+
+    @model_validator(mode="after")
+    def _check(self) -> GradientLLM:
+        token = self.gradient_access_token.get_secret_value() if self.gradient_access_token else ""
+        if len(token) < MIN_TOKEN_CHARACTERS:
+            raise ValueError(_missing("gradient_access_token", TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS))
+        if len(self.gradient_workspace_id or "") < MIN_WORKSPACE_CHARACTERS:
+            raise ValueError(_missing("gradient_workspace_id", WORKSPACE_VARIABLE, MIN_WORKSPACE_CHARACTERS))
+        _check_parameters(self._parameters({}))
+        return self
+
+    @property
+    def _llm_type(self) -> str:
+        return "gradient"
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        """What tells one model from another, for caches and traces; never the token."""
+        return {
+            "model_id": self.model_id,
+            "gradient_api_url": self.gradient_api_url,
+            "gradient_workspace_id": self.gradient_workspace_id,
+            "model_kwargs": self.model_kwargs,
+            "stop": self.stop,
+            "choices": self.choices,
+            "auto_template": self.auto_template,
+        }
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        if len(prompts) == 1:
+            return LLMResult(generations=[[self._complete(prompts[0], stop, kwargs)]])
+        with ThreadPoolExecutor(MAX_CONCURRENT) as pool:
+            answers = list(pool.map(lambda prompt: self._complete(prompt, stop, kwargs), prompts))
+        return LLMResult(generations=[[answer] for answer in answers])
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        room = asyncio.Semaphore(MAX_CONCURRENT)
+
+        async def one(prompt: str) -> list[Generation]:
+            async with room:
+                return [await asyncio.to_thread(self._complete, prompt, stop, kwargs)]
+
+        return LLMResult(generations=list(await asyncio.gather(*map(one, prompts))))
+
+    def _complete(self, prompt: str, stop: list[str] | None, call: dict[str, Any]) -> Generation:
+        parameters = self._parameters(call)
+        _check_parameters(parameters)
+        with one_sentence(self.gradient_api_url):
+            answer = self._connected().complete(query=prompt, **parameters)
+        text, was_cut = _cut_at(answer.generated_output, stop or self.stop or [])
+        return Generation(text=text, generation_info={"finish_reason": "stop" if was_cut else answer.finish_reason})
+
+    def _parameters(self, call: dict[str, Any]) -> dict[str, Any]:
+        """The SDK's keyword arguments for one call: the model's own, then model_kwargs, then the call's."""
+        merged = {"auto_template": self.auto_template, "choices": self.choices, **(self.model_kwargs or {}), **call}
+        choices = merged.pop("choices", None)
+        if choices is not None:
+            merged["guidance"] = {"type": "choice", "value": list(choices)}
+        return {name: value for name, value in merged.items() if value is not None}
+
+    def _connected(self) -> ModelAdapter:
+        if self._model is None:
+            from gradientai import ModelAdapter
+
+            gradient = client(
+                self.gradient_api_url, self.gradient_access_token.get_secret_value(), self.gradient_workspace_id
+            )
+            # The SDK's one class for "a model with this id" that needs no request to be made; base models' ids too.
+            self._model = ModelAdapter(
+                api_instance=gradient._models_api,
+                id=self.model_id,
+                base_model_id="",
+                name="",
+                workspace_id=self.gradient_workspace_id,
+            )
+        return self._model
+
+
+def _missing(parameter: str, variable: str, least: int) -> str:
+    return (
+        f"{parameter} is missing or shorter than {least} characters: call connect() first, which sets {variable}, or "
+        f"pass {parameter}=…"
+    )
+
+
+def _check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Refuses what the API would refuse, before any call.
+
+    Raises:
+        ValueError: an unknown parameter, or a value out of range.
+    """
+    unknown = sorted(set(parameters) - set(_PARAMETERS))
+    if unknown:
+        raise ValueError(f"there is no parameter {unknown[0]!r}; there are {', '.join(_PARAMETERS)} and choices")
+    _check_range(parameters, "temperature", 0, 1)
+    _check_range(parameters, "top_p", 0, 1)
+    _check_range(parameters, "top_k", 1, None, whole=True)
+    _check_range(parameters, "max_generated_token_count", 1, 511, whole=True)
+
+
+def _check_range(
+    parameters: Mapping[str, Any], name: str, least: float, most: float | None, whole: bool = False
+) -> None:
+    if name not in parameters:
+        return
+    value = parameters[name]
+    kinds = int if whole else (int, float)
+    in_range = isinstance(value, kinds) and not isinstance(value, bool) and least <= value
+    if not in_range or (most is not None and value > most):
+        kind = "a whole number" if whole else "a number"
+        upper = "" if most is None else f" and at most {most}"
+        raise ValueError(f"{name} has to be {kind} of at least {least}{upper}, not {value!r}")
+
+
+def _cut_at(text: str, stop: list[str]) -> tuple[str, bool]:
+    """The text before the first stop string in it, and whether there was one."""
+    positions = [position for position in (text.find(end) for end in stop) if position >= 0]
+    return (text[: min(positions)], True) if positions else (text, False)

@@ -1,0 +1,128 @@
+"""Fixtures: a service with a fake engine for most tests, and one real service process for those marked `model`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from gradientai import Gradient
+
+from helpers import connection
+from helpers.service import paths
+from tests.fake_engine import FakeEngine
+from tests.stub.server import ThreadedServer
+
+TOKEN = "a-token-for-tests"
+WORKSPACE = "test_workspace"
+START_SECONDS = 300  # the first start downloads the model
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def isolated_user(request, tmp_path, monkeypatch) -> None:
+    """No test reads or writes the developer's own folders or credentials; only the model cache is shared."""
+    if request.node.get_closest_marker("model") is None:
+        monkeypatch.setenv(paths.CACHE_DIR_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(paths.DATA_DIR_VARIABLE, str(tmp_path / "data"))
+    monkeypatch.setenv("GRADIENT_CREDENTIALS_FILE", str(tmp_path / "credentials.json"))
+    for name in (connection.URL_VARIABLE, connection.TOKEN_VARIABLE, connection.WORKSPACE_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(connection, "_set_by_us", {})
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def server(engine, tmp_path) -> Iterator[ThreadedServer]:
+    """The service's HTTP application around the fake engine; it insists on TOKEN."""
+    (tmp_path / "data").mkdir()
+    running = ThreadedServer(engine, tmp_path / "data", TOKEN).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def gradient(server) -> Gradient:
+    """The unmodified SDK, talking to the fake service."""
+    return Gradient(host=server.url, access_token=TOKEN, workspace_id=WORKSPACE)
+
+
+@pytest.fixture
+def base(gradient):
+    """The last of the three classic base models."""
+    return gradient.get_base_model(base_model_slug="nous-hermes2")
+
+
+class ServiceProcess:
+    """`python -m helpers.service` on a free port, with its log shown when something goes wrong."""
+
+    def __init__(self, data: Path, *options: str) -> None:
+        self.data = data
+        self._log = (data.parent / f"{data.name}.log").open("w+")
+        command = [sys.executable, "-m", "helpers.service", "--data-dir", str(data), "--token", TOKEN, *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, text=True, cwd=data.parent)
+        started = time.monotonic()
+        line = self.process.stdout.readline()
+        self.ready_seconds = time.monotonic() - started
+        assert line.startswith("Gradient service ready at "), self.log()
+        self.url = line.split(" at ")[1].strip()
+
+    def gradient(self, workspace: str = WORKSPACE) -> Gradient:
+        return Gradient(host=self.url, access_token=TOKEN, workspace_id=workspace)
+
+    def log(self) -> str:
+        self._log.seek(0)
+        return self._log.read()
+
+    def stop(self) -> int:
+        """Ends it as a person would and returns its exit code."""
+        self.process.terminate()
+        return self.process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def start_service() -> Iterator[Callable[..., ServiceProcess]]:
+    """Starts real service processes, and ends those that are left at the end of the session."""
+    started: list[ServiceProcess] = []
+
+    def start(data: Path | None = None, *options: str) -> ServiceProcess:
+        folder = data or Path(tempfile.mkdtemp(prefix="gradient-test-")) / "data"
+        folder.mkdir(parents=True, exist_ok=True)
+        started.append(ServiceProcess(folder, *options))
+        return started[-1]
+
+    yield start
+    for service in started:
+        if service.process.poll() is None:
+            service.process.kill()
+            service.process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def real_service(start_service) -> ServiceProcess:
+    """One service with the real engine for all `model` tests."""
+    return start_service()
+
+
+@pytest.fixture
+def real_gradient(real_service) -> Gradient:
+    return real_service.gradient()
+
+
+@pytest.fixture
+def real_base(real_gradient):
+    return real_gradient.get_base_model(base_model_slug="nous-hermes2")
+
+
+def file_mode(path: Path) -> int:
+    """Permission bits, or 0o600 on Windows, which has none of these."""
+    return 0o600 if os.name == "nt" else path.stat().st_mode & 0o777

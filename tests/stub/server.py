@@ -1,0 +1,50 @@
+"""Runs the service's HTTP application with any engine, in a thread: for the stub server and for unit tests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import uvicorn
+
+from helpers.service.__main__ import _listen
+from helpers.service.app import Status, create_app
+from helpers.service.engine import Engine
+from helpers.service.operations import Operations
+from helpers.service.store import Store
+
+
+class ThreadedServer:
+    """The service's own routes, operations and store around a given engine.
+
+    Args:
+        engine: what answers.
+        data: folder for adapters.
+        token: the access token to insist on, or None.
+    """
+
+    def __init__(self, engine: Engine, data: Path, token: str | None = None) -> None:
+        self.status = Status()
+        self.status.operations = Operations(engine, Store(data))
+        self._socket = _listen("127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/api"
+        config = uvicorn.Config(create_app(self.status, token), log_config=None, access_log=False)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+
+    def start(self) -> ThreadedServer:
+        """Starts serving; returns when calls are answered."""
+        self._thread.start()
+        deadline = time.monotonic() + 10
+        while not self._server.started:
+            assert time.monotonic() < deadline, "the test server did not start within 10 seconds"
+            time.sleep(0.01)
+        return self
+
+    def stop(self) -> None:
+        """Stops serving and frees the engine."""
+        self._server.should_exit = True
+        self._thread.join(10)
+        self.status.operations.close()
+        self._socket.close()

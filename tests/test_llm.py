@@ -1,0 +1,142 @@
+"""GradientLLM in chains of langchain-core, against the service with a fake engine."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import PromptTemplate
+from pydantic import ValidationError
+
+from helpers import GradientError, GradientLLM
+from tests.conftest import TOKEN, WORKSPACE
+
+SECRET = "a-secret-access-token"
+
+
+@pytest.fixture
+def settings(server, base) -> dict:
+    return {
+        "model": base.id,
+        "gradient_access_token": TOKEN,
+        "gradient_workspace_id": WORKSPACE,
+        "gradient_api_url": server.url,
+    }
+
+
+@pytest.fixture
+def chain(settings):
+    return PromptTemplate.from_template("Q: {q}") | GradientLLM(**settings) | StrOutputParser()
+
+
+def test_a_chain_invokes(chain):
+    assert chain.invoke({"q": "why"}) == "echo: Q: why"
+
+
+def test_a_chain_streams(chain):
+    assert "".join(chain.stream({"q": "why"})) == "echo: Q: why"
+
+
+def test_async_calls_work(chain):
+    assert asyncio.run(chain.ainvoke({"q": "why"})) == "echo: Q: why"
+    assert asyncio.run(chain.abatch([{"q": "a"}, {"q": "b"}])) == ["echo: Q: a", "echo: Q: b"]
+
+
+@pytest.mark.parametrize("way", ["batch", "abatch"])
+def test_batches_keep_their_order_and_run_side_by_side(settings, engine, way):
+    llm = GradientLLM(**settings)
+    engine.complete_seconds = 0.3
+    prompts = [str(number) for number in range(8)]
+    started = time.monotonic()
+    answers = llm.batch(prompts) if way == "batch" else asyncio.run(llm.abatch(prompts))
+    assert answers == [f"echo: {prompt}" for prompt in prompts]
+    assert time.monotonic() - started < 8 * 0.3  # one after another would take that and more
+
+
+def test_it_uses_the_variables_that_connect_sets(server, base, monkeypatch):
+    monkeypatch.setenv("GRADIENT_API_URL", server.url)
+    monkeypatch.setenv("GRADIENT_ACCESS_TOKEN", TOKEN)
+    monkeypatch.setenv("GRADIENT_WORKSPACE_ID", WORKSPACE)
+    assert GradientLLM(model=base.id).invoke("x") == "echo: x"
+
+
+def test_parameters_reach_the_service_and_a_call_wins_over_the_model(settings, engine):
+    llm = GradientLLM(**settings, model_kwargs={"temperature": 0.5, "top_k": 5}, auto_template=True)
+    llm.invoke("x", temperature=0.9, max_generated_token_count=7)
+    request = engine.requests[-1][0]
+    assert (request.temperature, request.top_k, request.max_tokens, request.auto_template) == (0.9, 5, 7, True)
+
+
+def test_choices_restrict_the_answer(settings, engine):
+    assert GradientLLM(**settings, choices=["yes", "no"]).invoke("x") == "yes"
+    assert GradientLLM(**settings).bind(choices=["no"]).invoke("x") == "no"
+    assert engine.requests[-1][0].choices == ("no",)
+
+
+def test_stop_cuts_the_answer(settings):
+    assert GradientLLM(**settings, stop=["!", "two"]).invoke("one two! three") == "echo: one "
+    assert GradientLLM(**settings).invoke("one two", stop=[" two"]) == "echo: one"
+
+
+def test_the_finish_reason_is_kept(settings):
+    (answer,) = GradientLLM(**settings).generate(["x"]).generations[0]
+    assert answer.generation_info == {"finish_reason": "length"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "word"),
+    [
+        ({"temperature": 1.5}, "temperature"),
+        ({"temperature": -0.1}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"top_k": 0}, "top_k"),
+        ({"top_k": 2.5}, "top_k"),
+        ({"top_p": 1.1}, "top_p"),
+        ({"max_generated_token_count": 0}, "max_generated_token_count"),
+        ({"max_generated_token_count": 512}, "max_generated_token_count"),
+        ({"max_tokens": 5}, "max_tokens"),
+    ],
+)
+def test_bad_parameters_are_refused_when_it_is_built(settings, parameters, word):
+    with pytest.raises(ValidationError, match=word):
+        GradientLLM(**settings, model_kwargs=parameters)
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        ({"gradient_access_token": "short"}, "GRADIENT_ACCESS_TOKEN"),
+        ({"gradient_access_token": None}, "GRADIENT_ACCESS_TOKEN"),
+        ({"gradient_workspace_id": "w"}, "GRADIENT_WORKSPACE_ID"),
+        ({"model": ""}, "model"),
+        ({"no_such_field": 1}, "no_such_field"),
+    ],
+)
+def test_bad_settings_are_refused_when_it_is_built(settings, changed, word):
+    with pytest.raises(ValidationError, match=word):
+        GradientLLM(**{**settings, **changed})
+
+
+def test_errors_are_the_services_sentence(settings):
+    with pytest.raises(GradientError) as refusal:
+        GradientLLM(**{**settings, "model": "x" * 50}).invoke("q")
+    assert (refusal.value.status, refusal.value.type) == (404, "unknownModelAdapter")
+    assert "HTTP response" not in str(refusal.value)
+    with pytest.raises(GradientError, match="query"):
+        GradientLLM(**settings).invoke("")
+
+
+def test_a_service_that_is_not_there_is_said_so(settings):
+    with pytest.raises(GradientError, match=r"connect\(\)"):
+        GradientLLM(**{**settings, "gradient_api_url": "http://127.0.0.1:9/api"}).invoke("q")
+
+
+def test_the_token_is_in_no_repr_trace_or_error(settings):
+    llm = GradientLLM(**{**settings, "gradient_access_token": SECRET})
+    with pytest.raises(ValidationError) as refusal:
+        GradientLLM(**{**settings, "gradient_access_token": SECRET, "model_kwargs": {"top_k": 0}})
+    shown = [repr(llm), str(llm), str(llm.asdict()), str(refusal.value), repr(llm._identifying_params)]
+    assert not any(SECRET in text for text in shown)
