@@ -11,21 +11,39 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .connection import connect, stop_local_service
+    from . import auth, doctor, exercises, plots
+    from .connection import adapter_folder, connect, stop_local_service
     from .errors import GradientError
     from .llm import GradientLLM
+    from .progress import waiting
 
 _WHERE = {
+    "adapter_folder": "connection",
     "connect": "connection",
     "stop_local_service": "connection",
     "GradientError": "errors",
     "GradientLLM": "llm",
+    "waiting": "progress",
 }
+_MODULES = ("auth", "doctor", "exercises", "plots")
 
-__all__ = ["GradientError", "GradientLLM", "connect", "stop_local_service"]
+__all__ = [
+    "GradientError",
+    "GradientLLM",
+    "adapter_folder",
+    "auth",
+    "connect",
+    "doctor",
+    "exercises",
+    "plots",
+    "stop_local_service",
+    "waiting",
+]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
     if name not in _WHERE:
         raise AttributeError(f"helpers has no {name!r}; it has {', '.join(__all__)}")
     value = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from .errors import GradientError, one_sentence
 
 if TYPE_CHECKING:
-    from gradientai import Gradient
+    from gradientai import Gradient, ModelAdapter
 
 URL_VARIABLE = "GRADIENT_API_URL"
 TOKEN_VARIABLE = "GRADIENT_ACCESS_TOKEN"
@@ -100,6 +100,20 @@ def stop_local_service(data_dir: str | os.PathLike[str] | None = None) -> None:
     except launcher.LauncherError as error:
         raise GradientError(str(error)) from None
     print("The local Gradient service has ended." if running else "No local Gradient service was running.")
+
+
+def adapter_folder(adapter: ModelAdapter) -> Path:
+    """The PEFT folder in which the local service keeps an adapter; the next fine_tune replaces it by a new one.
+
+    Raises:
+        GradientError: there is none on this machine: the adapter is on another, or was never fine-tuned.
+    """
+    versions = list((_data_folder(None) / "adapters" / adapter.id).glob("v*"))
+    if not versions:
+        raise GradientError(
+            "This adapter has no folder here: fine_tune it first, on the local service (a hosted one keeps its own)."
+        )
+    return max(versions, key=lambda folder: int(folder.name[1:]))
 
 
 def _from_environment() -> bool:

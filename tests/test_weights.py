@@ -39,6 +39,7 @@ def fake_convert(gguf, folder, progress):
 
 def use_pip(monkeypatch, script: str) -> None:
     """Makes `python -m pip …` run a script instead."""
+
     def fake(command, **options):
         assert command[1:3] == ["-m", "pip"]
         return REAL_POPEN([sys.executable, "-c", script, *command[3:]], **options)

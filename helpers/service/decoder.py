@@ -110,12 +110,13 @@ class Decoder:
         with self._using(adapter) as generation:
             prefix = self._tokens(generation, prompt, True)
             tails = [self._tokens(generation, choice, False) for choice in choices]
+            (plain,) = self._tokens(generation, ".", False)
             seen: dict[tuple[int, ...], dict[int, float]] = {}
             for tail in tails:
                 for end in range(len(tail)):
                     head = tuple(tail[:end])
                     if head not in seen:  # choices that begin alike share the work
-                        seen[head] = _next_logprobs(generation, [*prefix, *head], adapter)
+                        seen[head] = _next_logprobs(generation, [*prefix, *head], plain, adapter)
         return [_sum_logprobs(tail, seen) for tail in tails]
 
     def tokenize(self, text: str, parse_special_tokens: bool = True) -> list[int]:
@@ -221,9 +222,14 @@ def _streamed(generation: _Generation, request: dict[str, Any], adapter: Path | 
     return "".join(pieces), last["choices"][0]["finish_reason"] or "length"
 
 
-def _next_logprobs(generation: _Generation, tokens: list[int], adapter: Path | None) -> dict[int, float]:
-    """Log-probabilities of the likeliest next tokens, by token id."""
+def _next_logprobs(generation: _Generation, tokens: list[int], plain: int, adapter: Path | None) -> dict[int, float]:
+    """Log-probabilities of the likeliest next tokens, by token id.
+
+    The token that is then generated is forced to be a plain one: llama.cpp holds back half a character, and the
+    probabilities with it. They are the model's own, taken before the force is applied.
+    """
     request = {"prompt": tokens, "n_predict": 1, "temperature": 0.0, "n_probs": PROBABILITIES}
+    request["logit_bias"] = [[plain, 1e6]]
     answer = _checked(generation.server.handle_completions(_with_adapter(request, generation, adapter)))
     top = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
     return {entry["id"]: entry["logprob"] for entry in top}

@@ -5,8 +5,10 @@ This module knows what the two share: how a prompt becomes tokens, so that what 
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
+from collections import Counter
 from pathlib import Path
 
 from . import errors
@@ -32,7 +34,8 @@ class LocalEngine(Engine):
 
     def __init__(self, weights: Weights, seed: int | None = None) -> None:
         self._weights = weights
-        self._random = random.Random(seed)
+        self._seed = seed
+        self._asked: Counter[str] = Counter()
         self._decoder = Decoder(weights.gguf)
         self._tuner = TunerProcess(weights.folder)
 
@@ -41,6 +44,20 @@ class LocalEngine(Engine):
         return self._weights.name
 
     def complete(self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None) -> Completion:
+        with self._tuner.answering():
+            return self._complete(request, adapter)
+
+    def _seed_for(self, request: CompletionRequest, lora: Path | None) -> int:
+        """A fresh seed; under a fixed one it depends on the request and on how often that was made, not on what else
+        was asked meanwhile, so that concurrent notebooks repeat too."""
+        if self._seed is None or request.temperature <= 0:
+            return random.getrandbits(31)
+        content = f"{self._seed} {request} {lora is None}"
+        self._asked[content] += 1
+        digest = hashlib.sha256(f"{content} {self._asked[content]}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") >> 1
+
+    def _complete(self, request: CompletionRequest, adapter: AdapterState | None) -> Completion:
         lora = None if adapter is None or adapter.folder is None else adapter.folder / GGUF_FILE
         prompt = self._decoder.apply_template(request.prompt) if request.auto_template else request.prompt
         prompt, cut = without_trailing_spaces(prompt)
@@ -51,7 +68,7 @@ class LocalEngine(Engine):
             temperature=request.temperature,
             top_k=request.top_k,
             top_p=request.top_p,
-            seed=self._random.getrandbits(32) >> 1,
+            seed=self._seed_for(request, lora),
         )
         text, reason = self._decoder.complete(prompt, sampling, lora)
         return Completion(text.lstrip(" ") if cut else text, reason)
@@ -70,7 +87,7 @@ class LocalEngine(Engine):
         if request.temperature <= 0 or not math.isfinite(best):
             return choices[scores.index(best)]
         weights = [math.exp((score - best) / request.temperature) for score in scores]
-        return self._random.choices(choices, weights)[0]
+        return random.Random(self._seed_for(request, lora)).choices(choices, weights)[0]
 
     def fine_tune(self, samples: list[TuningSample], adapter: AdapterState, into: Path) -> TuningOutcome:
         tokenised = tuple(self._tokenised(sample, number) for number, sample in enumerate(samples, 1))

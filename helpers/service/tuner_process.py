@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import threading
 import traceback
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 from . import errors
@@ -19,6 +22,7 @@ from .tuning_job import NanLoss, TuningJob, TuningResult
 START_SECONDS = 120
 TUNE_SECONDS = 600
 POLITE_SECONDS = 0.5
+NICENESS = 10  # an answer that someone waits for goes before
 IDLE_SECONDS = 600  # after this long without a fine-tune, its gigabyte goes back
 
 
@@ -36,6 +40,19 @@ class TunerProcess:
         self._pipe: Connection | None = None
         self._ready = False
         self._idle: threading.Timer | None = None
+        self._context = multiprocessing.get_context("spawn")
+        self._answering = self._context.Value("i", 0)
+
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[None]:
+        """Wraps a completion: meanwhile a fine-tune leaves cores to it (see `Tuner`)."""
+        with self._answering.get_lock():
+            self._answering.value += 1
+        try:
+            yield
+        finally:
+            with self._answering.get_lock():
+                self._answering.value -= 1
 
     def prepare(self) -> None:
         """Starts the process if it isn't running, without waiting for it."""
@@ -75,9 +92,9 @@ class TunerProcess:
         self._rest_later()
         if self._process is not None and self._process.is_alive():
             return
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self._folder), name="tuner", daemon=True)
+        self._pipe, theirs = self._context.Pipe()
+        arguments = (theirs, self._folder, self._answering)
+        self._process = self._context.Process(target=_serve, args=arguments, name="tuner", daemon=True)
         self._ready = False
         self._process.start()
         theirs.close()
@@ -120,14 +137,16 @@ class TunerProcess:
             process.join(5)
 
 
-def _serve(pipe: Connection, folder: Path) -> None:
+def _serve(pipe: Connection, folder: Path, answering: Synchronized) -> None:
     """The process's main loop: says None when ready, then answers each job with a result or an exception."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the whole group; the service decides
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the service is gone: so are we
         try:
             from .tuner import Tuner
 
-            tuner = Tuner(folder)
+            tuner = Tuner(folder, answering)
             pipe.send(None)
         except Exception as error:  # noqa: BLE001 - told to the service, whatever it is
             traceback.print_exc()

@@ -1,0 +1,97 @@
+"""`python -m tests.stub.record`: runs the notebooks on the real engine, writes outputs and recordings together.
+
+    python -m tests.stub.record                     all notebooks
+    python -m tests.stub.record --live              run and check only; nothing is written
+
+What a reader sees on the page is what the model said, and what nbval replays is the same. Run twice on one machine, it
+changes nothing. Another machine's arithmetic may differ in the last digits, and then some answers do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from helpers.service import paths, weights
+from helpers.service.local_engine import LocalEngine
+from tests.stub.plugin import TOKEN, environment
+from tests.stub.recorded_engine import RecordingEngine, save_recordings
+from tests.stub.server import ThreadedServer
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+SEED = 1994  # sampled answers repeat from one recording to the next
+CELL_SECONDS = 600
+
+
+def notebook_files() -> list[Path]:
+    """The lessons, in order."""
+    return sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+
+
+def execute(path: Path) -> nbformat.NotebookNode:
+    """Runs a notebook top to bottom in a fresh kernel, in its own folder.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell failed that was not meant to.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+    )
+    client.execute()
+    return tidy(notebook)
+
+
+def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Removes what differs from run to run or from machine to machine and says nothing to a reader."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:03d}"
+        cell.metadata.pop("execution", None)
+    return notebook
+
+
+def record(files: list[Path], live: bool) -> None:
+    """Runs notebooks on the real engine behind the stub's own HTTP layer.
+
+    Args:
+        files: notebooks.
+        live: leave notebooks and recordings as they are.
+    """
+    found = weights.ensure(paths.cache_dir())
+    with tempfile.TemporaryDirectory(prefix="gradient-record-", ignore_cleanup_errors=True) as folder:
+        engine = RecordingEngine(LocalEngine(found, seed=SEED))
+        server = ThreadedServer(engine, Path(folder), TOKEN).start()
+        os.environ.update(environment(server.url, Path(folder)))
+        try:
+            for path in files:
+                started = time.monotonic()
+                notebook = execute(path)
+                if not live:
+                    nbformat.write(notebook, path)
+                print(f"{path.name}: {time.monotonic() - started:.0f} s", flush=True)
+        finally:
+            server.stop()
+        if not live:
+            save_recordings(engine)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.stub.record", description="Records the notebooks.")
+    parser.add_argument("--live", action="store_true", help="run the notebooks and write nothing")
+    record(notebook_files(), parser.parse_args().live)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""The stub server's engines: one records what the real engine says, the other replays it.
+
+A recording is keyed by content (base model, the fine-tunes that the adapter has had, the request's parameters), so that
+the order of requests does not matter and an adapter's state still does. Sampled requests may be repeated: their
+answers are kept in order and replayed in a circle. `record.py` writes recordings, `plugin.py` replays them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from helpers.service import errors
+from helpers.service.engine import AdapterState, Completion, CompletionRequest, Engine, TuningOutcome, TuningSample
+
+RECORDINGS = Path(__file__).parent / "recordings.json"
+HISTORY_FILE = "history.json"
+COMMAND = "python -m tests.stub.record"
+
+
+def completion_question(request: CompletionRequest, base_slug: str, adapter: AdapterState | None) -> dict[str, Any]:
+    """All that the answer depends on, as JSON."""
+    return {"base": base_slug, "adapter": _identity(adapter), "request": asdict(request)}
+
+
+def tuning_question(samples: list[TuningSample], adapter: AdapterState) -> dict[str, Any]:
+    """All that a fine-tune's outcome depends on, as JSON."""
+    return {"base": adapter.base_slug, "adapter": _identity(adapter), "samples": [asdict(s) for s in samples]}
+
+
+def _identity(adapter: AdapterState | None) -> dict[str, Any] | None:
+    """What makes an adapter what it is; one that has not been tuned answers as its base model, whatever its rank."""
+    if adapter is None:
+        return None
+    history = _history(adapter)
+    return {"rank": adapter.rank, "learning_rate": adapter.learning_rate, "history": history}
+
+
+def _history(adapter: AdapterState) -> list[str]:
+    """One digest per fine-tune that the adapter has had."""
+    return json.loads((adapter.folder / HISTORY_FILE).read_text(encoding="utf-8")) if adapter.folder else []
+
+
+def _digest(question: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _write_history(adapter: AdapterState, samples: list[TuningSample], into: Path) -> None:
+    digest = _digest({"samples": [asdict(sample) for sample in samples]})
+    (into / HISTORY_FILE).write_text(json.dumps([*_history(adapter), digest]), encoding="utf-8")
+
+
+class RecordingEngine(Engine):
+    """Passes every call to the real engine and remembers what it said.
+
+    Args:
+        real: the engine that answers. It should be seeded, so that recording twice gives the same.
+    """
+
+    def __init__(self, real: Engine) -> None:
+        self._real = real
+        self._lock = threading.Lock()
+        self.recordings: dict[str, dict[str, Any]] = {}
+
+    @property
+    def weights_name(self) -> str:
+        return self._real.weights_name
+
+    def complete(self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None) -> Completion:
+        completion = self._real.complete(request, base_slug, adapter)
+        self._keep(completion_question(request, base_slug, adapter), asdict(completion))
+        return completion
+
+    def fine_tune(self, samples: list[TuningSample], adapter: AdapterState, into: Path) -> TuningOutcome:
+        question = tuning_question(samples, adapter)
+        try:
+            outcome = self._real.fine_tune(samples, adapter, into)
+        except errors.ServiceError as refusal:
+            self._keep(question, {"status": refusal.status, "message": refusal.message, "type": refusal.type})
+            raise
+        self._keep(question, asdict(outcome))
+        _write_history(adapter, samples, into)
+        return outcome
+
+    def _keep(self, question: dict[str, Any], answer: dict[str, Any]) -> None:
+        with self._lock:
+            entry = self.recordings.setdefault(_digest(question), {"question": question, "answers": []})
+            entry["answers"].append(answer)
+
+    def prepare_tuning(self) -> None:
+        self._real.prepare_tuning()
+
+    def close(self) -> None:
+        self._real.close()
+
+
+class RecordedEngine(Engine):
+    """Replays recordings; refuses what was not recorded.
+
+    Args:
+        recordings: as `RecordingEngine.recordings` or `load_recordings` give them.
+        weights_name: the name of the model that was recorded.
+    """
+
+    def __init__(self, recordings: dict[str, dict[str, Any]], weights_name: str) -> None:
+        self._recordings = recordings
+        self._weights_name = weights_name
+        self._asked: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @property
+    def weights_name(self) -> str:
+        return self._weights_name
+
+    def complete(self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None) -> Completion:
+        return Completion(**self._replay(completion_question(request, base_slug, adapter)))
+
+    def fine_tune(self, samples: list[TuningSample], adapter: AdapterState, into: Path) -> TuningOutcome:
+        answer = self._replay(tuning_question(samples, adapter))
+        if "status" in answer:
+            raise errors.ServiceError(answer["status"], answer["message"], answer["type"])
+        _write_history(adapter, samples, into)
+        return TuningOutcome(**answer)
+
+    def _replay(self, question: dict[str, Any]) -> dict[str, Any]:
+        digest = _digest(question)
+        entry = self._recordings.get(digest)
+        if entry is None:
+            raise errors.failed(
+                f"The stub server has no recording of this request ({errors.shown(question, 200)}): after a change to "
+                f"a notebook, record anew with `{COMMAND}`.",
+                501,
+            )
+        with self._lock:
+            turn = self._asked[digest]
+            self._asked[digest] += 1
+        return entry["answers"][turn % len(entry["answers"])]
+
+
+def save_recordings(engine: RecordingEngine, path: Path = RECORDINGS) -> None:
+    """Writes what an engine recorded, one entry a line, sorted, so that a change reads well in a diff."""
+    entries = [
+        f"  {json.dumps(key)}: {json.dumps(engine.recordings[key], ensure_ascii=False)}"
+        for key in sorted(engine.recordings)
+    ]
+    head = f'{{"weights_name": {json.dumps(engine.weights_name)}, "recordings": {{\n'
+    path.write_text(head + ",\n".join(entries) + "\n}}\n", encoding="utf-8")
+
+
+def load_recordings(path: Path = RECORDINGS) -> RecordedEngine:
+    """An engine that replays a file of recordings."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return RecordedEngine(content["recordings"], content["weights_name"])
