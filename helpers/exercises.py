@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 VERBS = {"jump": "jumped", "eat": "ate", "run": "ran", "write": "wrote", "see": "saw", "drink": "drank"}
-VERBS_NEEDED = 5
 PETS = "The three best pets are"
 MAX_WORDS = 12
 
@@ -19,26 +18,34 @@ class NotYet(Exception):
     """Raised by a checker when the exercise is not solved; says why."""
 
 
-def check(name: str, *answer: Any) -> bool:
+def check(name: str, *answer: Any) -> None:
     """Tries an answer and prints what came of it.
 
     Args:
         name: the exercise.
         answer: what the exercise asks for.
 
+    Raises:
+        ValueError: there is no such exercise.
+    """
+    solved, reason = attempt(name, *answer)
+    print(f"Right! {reason}" if solved else f"Not yet: {reason} exercises.hint({name!r}) helps.")
+
+
+def attempt(name: str, *answer: Any) -> tuple[bool, str]:
+    """Tries an answer.
+
     Returns:
-        Whether it is solved.
+        Whether the exercise is solved, and a sentence that says why.
 
     Raises:
         ValueError: there is no such exercise.
     """
     checker, _ = _exercise(name)
     try:
-        print(f"Right! {checker(*answer)}")
+        return True, checker(*answer)
     except NotYet as reason:
-        print(f"Not yet: {reason} exercises.hint({name!r}) helps.")
-        return False
-    return True
+        return False, str(reason)
 
 
 def hint(name: str) -> None:
@@ -85,9 +92,9 @@ def _few_shot(shots: Sequence[tuple[str, str]], model: Any) -> str:
         said = (answer.strip().splitlines() or [""])[0].strip().lower()
         if said != past:
             wrong.append(f"{verb} became {said!r}")
-    if len(VERBS) - len(wrong) < VERBS_NEEDED:
+    if wrong:
         raise NotYet(f"{len(VERBS) - len(wrong)} of {len(VERBS)} are right ({wrong[0]}).")
-    return f"{len(VERBS) - len(wrong)} of {len(VERBS)} verbs are right."
+    return f"All {len(VERBS)} verbs are right."
 
 
 def _own_fact(question: str, answer: str, base: Any) -> str:

@@ -31,7 +31,7 @@ def isolated_user(request, tmp_path, monkeypatch) -> None:
         monkeypatch.setenv(paths.CACHE_DIR_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv(paths.DATA_DIR_VARIABLE, str(tmp_path / "data"))
     monkeypatch.setenv("GRADIENT_CREDENTIALS_FILE", str(tmp_path / "credentials.json"))
-    for name in (connection.URL_VARIABLE, connection.TOKEN_VARIABLE, connection.WORKSPACE_VARIABLE):
+    for name in (connection.URL_VARIABLE, connection.TOKEN_VARIABLE, connection.WORKSPACE_VARIABLE, "TQDM_DISABLE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(connection, "_set_by_us", {})
 

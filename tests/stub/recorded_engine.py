@@ -11,6 +11,8 @@ import hashlib
 import json
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -72,25 +74,32 @@ class RecordingEngine(Engine):
         return self._real.weights_name
 
     def complete(self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None) -> Completion:
-        completion = self._real.complete(request, base_slug, adapter)
-        self._keep(completion_question(request, base_slug, adapter), asdict(completion))
+        with self._refusals_kept(completion_question(request, base_slug, adapter)) as keep:
+            completion = self._real.complete(request, base_slug, adapter)
+            keep(asdict(completion))
         return completion
 
     def fine_tune(self, samples: list[TuningSample], adapter: AdapterState, into: Path) -> TuningOutcome:
-        question = tuning_question(samples, adapter)
-        try:
+        with self._refusals_kept(tuning_question(samples, adapter)) as keep:
             outcome = self._real.fine_tune(samples, adapter, into)
-        except errors.ServiceError as refusal:
-            self._keep(question, {"status": refusal.status, "message": refusal.message, "type": refusal.type})
-            raise
-        self._keep(question, asdict(outcome))
+            keep(asdict(outcome))
         _write_history(adapter, samples, into)
         return outcome
 
-    def _keep(self, question: dict[str, Any], answer: dict[str, Any]) -> None:
-        with self._lock:
-            entry = self.recordings.setdefault(_digest(question), {"question": question, "answers": []})
-            entry["answers"].append(answer)
+    @contextmanager
+    def _refusals_kept(self, question: dict[str, Any]) -> Iterator[Callable[[dict[str, Any]], None]]:
+        """Gives a function that keeps an answer to a question; a refusal is kept as well, and raised on."""
+
+        def keep(answer: dict[str, Any]) -> None:
+            with self._lock:
+                entry = self.recordings.setdefault(_digest(question), {"question": question, "answers": []})
+                entry["answers"].append(answer)
+
+        try:
+            yield keep
+        except errors.ServiceError as refusal:
+            keep({"status": refusal.status, "message": refusal.message, "type": refusal.type})
+            raise
 
     def prepare_tuning(self) -> None:
         self._real.prepare_tuning()
@@ -122,8 +131,6 @@ class RecordedEngine(Engine):
 
     def fine_tune(self, samples: list[TuningSample], adapter: AdapterState, into: Path) -> TuningOutcome:
         answer = self._replay(tuning_question(samples, adapter))
-        if "status" in answer:
-            raise errors.ServiceError(answer["status"], answer["message"], answer["type"])
         _write_history(adapter, samples, into)
         return TuningOutcome(**answer)
 
@@ -139,7 +146,10 @@ class RecordedEngine(Engine):
         with self._lock:
             turn = self._asked[digest]
             self._asked[digest] += 1
-        return entry["answers"][turn % len(entry["answers"])]
+        answer = entry["answers"][turn % len(entry["answers"])]
+        if "status" in answer:
+            raise errors.ServiceError(answer["status"], answer["message"], answer["type"])
+        return answer
 
 
 def save_recordings(engine: RecordingEngine, path: Path = RECORDINGS) -> None:
