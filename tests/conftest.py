@@ -41,13 +41,19 @@ def engine() -> FakeEngine:
     return FakeEngine()
 
 
-@pytest.fixture
-def server(engine, tmp_path) -> Iterator[ThreadedServer]:
-    """The service's HTTP application around the fake engine; it insists on TOKEN."""
-    (tmp_path / "data").mkdir()
-    running = ThreadedServer(engine, tmp_path / "data", TOKEN).start()
+@pytest.fixture(scope="session")
+def http_server(tmp_path_factory) -> Iterator[ThreadedServer]:
+    running = ThreadedServer(FakeEngine(), tmp_path_factory.mktemp("data"), TOKEN).start()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def server(http_server, engine, tmp_path) -> ThreadedServer:
+    """The service's HTTP application around the test's own fake engine and data folder; it insists on TOKEN."""
+    (tmp_path / "data").mkdir()
+    http_server.use(engine, tmp_path / "data")
+    return http_server
 
 
 @pytest.fixture

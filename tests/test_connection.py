@@ -83,8 +83,9 @@ def test_the_address_of_a_dead_service_is_not_believed(server):
     assert launcher.find(data) is None
     launcher.write_address(data, "http://127.0.0.1:9/api", TOKEN, "x")
     assert launcher.find(data) is None
-    (data / launcher.ADDRESS_FILE).write_text("{half")
-    assert launcher.find(data) is None
+    for content in ("{half", "[]", '{"url": "http://x:port/api", "token": "t", "pid": 1, "instance": "i"}'):
+        (data / launcher.ADDRESS_FILE).write_text(content)
+        assert launcher.find(data) is None
 
 
 def test_a_service_that_dies_gives_its_reason_soon(tmp_path, monkeypatch):

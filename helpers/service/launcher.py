@@ -213,13 +213,11 @@ def _log_end(data: Path) -> str:
 
 def _health(service: Service) -> tuple[int | None, dict]:
     """Status code and body of GET /health, or (None, {}) if nothing answers."""
-    address = urlsplit(service.url)
-    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=5)
     try:
-        connection.request("GET", "/health")
-        response = connection.getresponse()
-        return response.status, json.loads(response.read())
-    except (OSError, ValueError, http.client.HTTPException):
+        address = urlsplit(service.url)
+        with contextlib.closing(http.client.HTTPConnection(address.hostname, address.port, timeout=5)) as connection:
+            connection.request("GET", "/health")
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+    except (OSError, ValueError, TypeError, http.client.HTTPException):
         return None, {}
-    finally:
-        connection.close()

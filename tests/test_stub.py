@@ -1,0 +1,99 @@
+"""The recording and the replaying engine: by content, in any order, with state, and nothing made up."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers.service import errors
+from helpers.service.engine import AdapterState, CompletionRequest, SamplePart, TuningSample
+from tests.fake_engine import FakeEngine
+from tests.stub.recorded_engine import RecordedEngine, RecordingEngine, load_recordings, save_recordings
+
+ASK = CompletionRequest("q")
+FRESH = AdapterState("nous-hermes2")
+
+
+def sample(text: str) -> list[TuningSample]:
+    return [TuningSample((SamplePart(text),))]
+
+
+@pytest.fixture
+def recording() -> RecordingEngine:
+    return RecordingEngine(FakeEngine())
+
+
+def folder(tmp_path, name):
+    made = tmp_path / name
+    made.mkdir()
+    return made
+
+
+def replayed(recording, tmp_path) -> RecordedEngine:
+    """What was recorded, through the file."""
+    save_recordings(recording, tmp_path / "recordings.json")
+    return load_recordings(tmp_path / "recordings.json")
+
+
+def test_state_matters_and_order_does_not(recording, tmp_path):
+    before = recording.complete(ASK, "nous-hermes2", FRESH)
+    recording.fine_tune(sample("learned"), FRESH, folder(tmp_path, "a"))
+    after = recording.complete(ASK, "nous-hermes2", AdapterState("nous-hermes2", folder=tmp_path / "a"))
+    stub = replayed(recording, tmp_path)
+    stub.fine_tune(sample("learned"), FRESH, folder(tmp_path, "b"))
+    tuned = AdapterState("nous-hermes2", folder=tmp_path / "b")
+    assert stub.complete(ASK, "nous-hermes2", tuned) == after
+    assert stub.complete(ASK, "nous-hermes2", FRESH) == before
+    assert before != after
+
+
+def test_repeated_questions_replay_their_answers_in_a_circle(recording, tmp_path):
+    engine = recording._real
+    answers = []
+    for _ in range(2):
+        answers.append(recording.complete(ASK, "nous-hermes2", None))
+        engine.fail = None
+    recording.recordings[next(iter(recording.recordings))]["answers"][1]["text"] = "the second"
+    stub = replayed(recording, tmp_path)
+    texts = [stub.complete(ASK, "nous-hermes2", None).text for _ in range(4)]
+    assert texts == ["echo: q", "the second", "echo: q", "the second"]
+
+
+def test_refusals_are_recorded_too(recording, tmp_path):
+    recording._real.fail = errors.unprocessable("too long")
+    with pytest.raises(errors.ServiceError):
+        recording.complete(ASK, "nous-hermes2", None)
+    with pytest.raises(errors.ServiceError):
+        recording.fine_tune(sample("x"), FRESH, folder(tmp_path, "a"))
+    stub = replayed(recording, tmp_path)
+    with pytest.raises(errors.ServiceError, match="too long"):
+        stub.complete(ASK, "nous-hermes2", None)
+    with pytest.raises(errors.ServiceError, match="too long"):
+        stub.fine_tune(sample("x"), FRESH, folder(tmp_path, "b"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "base", "adapter"),
+    [
+        (CompletionRequest("other"), "nous-hermes2", None),
+        (CompletionRequest("q", temperature=0.1), "nous-hermes2", None),
+        (ASK, "bloom-560", None),
+        (ASK, "nous-hermes2", FRESH),
+    ],
+    ids=["prompt", "parameter", "base", "adapter"],
+)
+def test_what_was_not_recorded_is_refused_with_the_command(recording, tmp_path, request_, base, adapter):
+    recording.complete(ASK, "nous-hermes2", None)
+    with pytest.raises(errors.ServiceError, match=r"python -m tests\.stub\.record") as refusal:
+        replayed(recording, tmp_path).complete(request_, base, adapter)
+    assert refusal.value.status == 501
+
+
+def test_recording_the_same_twice_writes_the_same(recording, tmp_path):
+    recording.complete(ASK, "nous-hermes2", None)
+    recording.complete(CompletionRequest("b"), "nous-hermes2", None)
+    other = RecordingEngine(FakeEngine())
+    other.complete(CompletionRequest("b"), "nous-hermes2", None)
+    other.complete(ASK, "nous-hermes2", None)
+    save_recordings(recording, tmp_path / "one.json")
+    save_recordings(other, tmp_path / "two.json")
+    assert (tmp_path / "one.json").read_text() == (tmp_path / "two.json").read_text()
