@@ -45,7 +45,11 @@ def execute(path: Path) -> nbformat.NotebookNode:
     """
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        coalesce_streams=True,  # else it depends on timing whether a cell's prints are one output or several
+        resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
     return tidy(notebook)
