@@ -176,11 +176,11 @@ class _ProgressBar:
 
     def show(self, doing: str, done: float) -> None:
         """Moves the bar; what is done at once shows none."""
-        if self._bar is None and done >= 1.0:
-            return
         if self._bar is None or self._bar.desc.removesuffix(": ") != doing:
+            if done >= 1.0:
+                return
             self.__exit__()
-            from tqdm import tqdm
+            from tqdm.auto import tqdm
 
             self._bar = tqdm(desc=doing, total=100, bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed}")
         self._bar.n = round(done * 100)

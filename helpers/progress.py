@@ -14,7 +14,7 @@ def waiting(what: str) -> Iterator[None]:
     Args:
         what: what is being waited for, for example "Fine-tuning on 20 samples".
     """
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     done = threading.Event()
     with tqdm(desc=what, bar_format="{desc}: {elapsed}") as bar:
