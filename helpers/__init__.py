@@ -11,11 +11,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import auth, doctor, exercises, plots
+    from . import auth, doctor, exercises, forms, plots
+    from .bars import progress, waiting
     from .connection import adapter_folder, connect, stop_local_service
     from .errors import GradientError
     from .llm import GradientLLM
-    from .progress import waiting
 
 _WHERE = {
     "adapter_folder": "connection",
@@ -23,9 +23,10 @@ _WHERE = {
     "stop_local_service": "connection",
     "GradientError": "errors",
     "GradientLLM": "llm",
-    "waiting": "progress",
+    "progress": "bars",
+    "waiting": "bars",
 }
-_MODULES = ("auth", "doctor", "exercises", "plots")
+_MODULES = ("auth", "doctor", "exercises", "forms", "plots")
 
 __all__ = [
     "GradientError",
@@ -35,7 +36,9 @@ __all__ = [
     "connect",
     "doctor",
     "exercises",
+    "forms",
     "plots",
+    "progress",
     "stop_local_service",
     "waiting",
 ]

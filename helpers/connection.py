@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from .bars import bar
 from .errors import GradientError, one_sentence
 
 if TYPE_CHECKING:
@@ -31,7 +33,13 @@ BUSY_RETRIES = 5
 _set_by_us: dict[str, str] = {}  # what connect() put into the environment, so that it can tell it from the user's own
 
 
-def connect(*, hosted: bool = False, data_dir: str | os.PathLike[str] | None = None, quiet: bool = False) -> Gradient:
+def connect(
+    *,
+    hosted: bool = False,
+    data_dir: str | os.PathLike[str] | None = None,
+    quiet: bool = False,
+    progress: Callable[[str, float], None] | None = None,
+) -> Gradient:
     """Connects to a Gradient endpoint and says in one line which.
 
     With GRADIENT_ACCESS_TOKEN and GRADIENT_WORKSPACE_ID set, to the endpoint at GRADIENT_API_URL (or the hosted one).
@@ -42,6 +50,7 @@ def connect(*, hosted: bool = False, data_dir: str | os.PathLike[str] | None = N
         hosted: ask for the credentials of a hosted endpoint if they are missing, instead of using the local service.
         data_dir: the local service's data folder, instead of the per-user one.
         quiet: don't print the line.
+        progress: told what a starting service is doing and how much of it is done (0 to 1), instead of a progress bar.
 
     Returns:
         The SDK's own client, with limits on its waits.
@@ -55,15 +64,21 @@ def connect(*, hosted: bool = False, data_dir: str | os.PathLike[str] | None = N
 
         auth.ensure_credentials()
     elif not _from_environment():
-        _use_local_service(data_dir)
+        _use_local_service(data_dir, progress)
     url = os.environ.get(URL_VARIABLE) or HOSTED_URL
     gradient = client(url, os.environ[TOKEN_VARIABLE], os.environ[WORKSPACE_VARIABLE])
     with one_sentence(url):
         gradient.list_models(only_base=True)
     if not quiet:
-        place = f"the local Gradient service at {url}" if _is_local(url) else url
-        print(f"Connected to {place}, workspace {gradient.workspace_id}.")
+        print(connected_to(gradient))
     return gradient
+
+
+def connected_to(gradient: Gradient) -> str:
+    """One line that says where a client's calls go."""
+    url = gradient._api_client.configuration.host
+    place = f"the local Gradient service at {url}" if _is_local(url) else url
+    return f"Connected to {place}, workspace {gradient.workspace_id}."
 
 
 def client(url: str, token: str, workspace: str) -> Gradient:
@@ -133,12 +148,12 @@ def _from_environment() -> bool:
     return bool(theirs)
 
 
-def _use_local_service(data_dir: str | os.PathLike[str] | None) -> None:
+def _use_local_service(data_dir: str | os.PathLike[str] | None, progress: Callable[[str, float], None] | None) -> None:
     from .service import launcher
 
     with _ProgressBar() as bar:
         try:
-            service = launcher.ensure(_data_folder(data_dir), bar.show)
+            service = launcher.ensure(_data_folder(data_dir), progress or bar.show)
         except launcher.LauncherError as error:
             raise GradientError(str(error)) from None
         except OSError as error:
@@ -180,8 +195,6 @@ class _ProgressBar:
             if done >= 1.0:
                 return
             self.__exit__()
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(desc=doing, total=100, bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed}")
+            self._bar = bar(desc=doing, total=100, bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed}")
         self._bar.n = round(done * 100)
         self._bar.refresh()

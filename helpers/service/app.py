@@ -72,7 +72,6 @@ def create_app(status: Status, token: str | None) -> FastAPI:
         title="Local Gradient service",
         description="The Gradient API, answered and fine-tuned on this machine.",
         default_response_class=EnvelopeResponse,
-        max_body_size=MAX_BODY_BYTES,
     )
     app.add_exception_handler(errors.ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -106,7 +105,7 @@ class Guard:
         self._status.last_request = time.monotonic()
         try:
             self._check({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]})
-            await self._app(scope, receive, sending)
+            await self._app(scope, _limited(receive), sending)
         except errors.ServiceError as refusal:
             await _answer(refusal)(scope, receive, sending)
         except Exception as error:  # noqa: BLE001 - no stack trace may leave the service
@@ -134,6 +133,21 @@ class Guard:
             )
         if self._status.operations is None:
             raise errors.busy(f"The service is not ready yet ({self._status.doing}): try again in a moment.")
+
+
+def _limited(receive: Receive) -> Receive:
+    """The same stream of a request's body, ended with a refusal when it has grown too large."""
+    total = 0
+
+    async def limited() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > MAX_BODY_BYTES:
+            raise HTTPException(413)
+        return message
+
+    return limited
 
 
 def _health(status: Status) -> EnvelopeResponse:

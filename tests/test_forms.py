@@ -1,0 +1,113 @@
+"""The connect form, clicked from Python: it does what connect() does, says so, and keeps no token."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from helpers import forms
+from helpers.service import launcher, paths
+from tests.conftest import TOKEN, WORKSPACE
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """The form sets variables by itself: make pytest take them back."""
+    for name in forms._VARIABLES:
+        monkeypatch.setenv(name, "")
+        del os.environ[name]
+
+
+def status(form) -> str:
+    return form._status.value
+
+
+def fill(form, url: str, token: str = TOKEN, workspace: str = WORKSPACE):
+    form._where.value = forms.HOSTED
+    form._url.value, form._token.value, form._workspace.value = url, token, workspace
+    form._button.click()
+    return form.wait(20)
+
+
+def test_an_endpoint_is_connected_to_and_said(server):
+    form = forms.connect_form()
+    assert form.value is None
+    gradient = fill(form, server.url)
+    assert len(gradient.list_models(only_base=True)) == 3
+    assert server.url in status(form)
+    assert os.environ["GRADIENT_ACCESS_TOKEN"] == TOKEN
+    assert form._button.disabled is False
+
+
+def test_the_local_service_is_the_default_and_found(server):
+    launcher.write_address(paths.data_dir(), server.url, TOKEN, server.status.instance)
+    form = forms.connect_form()
+    assert form._where.value == forms.LOCAL
+    assert form._endpoint.layout.display == "none"
+    form._button.click()
+    assert form.wait(20).workspace_id == "local_workspace"
+
+
+def test_the_token_is_in_no_widget_state(server):
+    form = forms.connect_form()
+    fill(form, server.url)
+    states = [widget.get_state() for widget in (form, *form.children, *form._endpoint.children)]
+    assert TOKEN not in str(states)
+    assert TOKEN not in repr(form)
+
+
+def test_credentials_of_the_environment_are_offered_and_not_shown(server, monkeypatch):
+    monkeypatch.setenv("GRADIENT_API_URL", server.url)
+    monkeypatch.setenv("GRADIENT_ACCESS_TOKEN", TOKEN)
+    monkeypatch.setenv("GRADIENT_WORKSPACE_ID", WORKSPACE)
+    form = forms.connect_form()
+    assert (form._where.value, form._url.value, form._token.value) == (forms.HOSTED, server.url, "")
+    form._button.click()
+    assert form.wait(20) is not None
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "word"),
+    [
+        ("http://127.0.0.1:9/api", TOKEN, "Nothing answers"),
+        (None, "a-wrong-token", "GRADIENT_ACCESS_TOKEN"),
+        (None, "", "fill in both"),
+    ],
+    ids=["no one there", "wrong token", "no token"],
+)
+def test_an_error_is_one_sentence_and_the_form_stays_usable(server, url, token, word):
+    form = forms.connect_form()
+    assert fill(form, url or server.url, token) is None
+    assert word in status(form)
+    assert "a-wrong-token" not in status(form)
+    assert "GRADIENT_ACCESS_TOKEN" not in os.environ
+    assert fill(form, server.url) is not None
+
+
+def test_a_second_click_while_busy_does_nothing(server, monkeypatch):
+    calls = []
+    real = forms.connect
+    monkeypatch.setattr(forms, "connect", lambda **options: (calls.append(1), real(**options))[1])
+    form = forms.connect_form()
+    form._busy.acquire()
+    form._button.click()
+    form._busy.release()
+    assert calls == []
+    fill(form, server.url)
+    assert calls == [1]
+
+
+def test_what_an_error_says_is_text_and_not_markup(server, monkeypatch):
+    def fail(**_):
+        raise RuntimeError("<script>alert(1)</script>")
+
+    monkeypatch.setattr(forms, "connect", fail)
+    form = forms.connect_form()
+    form._button.click()
+    form.wait(20)
+    assert "<script>" not in status(form)
+
+
+def test_its_repr_is_constant_so_that_a_notebook_can_be_compared():
+    assert repr(forms.connect_form()) == "ConnectForm()"
