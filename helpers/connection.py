@@ -62,6 +62,7 @@ def connect(
     if hosted:
         from . import auth
 
+        _forget_local_service()
         auth.ensure_credentials()
     elif not _from_environment():
         _use_local_service(data_dir, progress)
@@ -146,6 +147,14 @@ def _from_environment() -> bool:
             "use the local service."
         )
     return bool(theirs)
+
+
+def _forget_local_service() -> None:
+    """Takes back what an earlier connect() has put into the environment."""
+    for name, value in _set_by_us.items():
+        if os.environ.get(name) == value:
+            del os.environ[name]
+    _set_by_us.clear()
 
 
 def _use_local_service(data_dir: str | os.PathLike[str] | None, progress: Callable[[str, float], None] | None) -> None:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from helpers import GradientError, connect, connection, stop_local_service
+from helpers import GradientError, auth, connect, connection, stop_local_service
 from helpers.service import launcher, paths
 from tests.conftest import TOKEN, WORKSPACE, file_mode
 
@@ -75,6 +75,15 @@ def test_a_running_service_is_found_and_its_address_is_private(server, capsys):
     assert gradient.workspace_id == connection.LOCAL_WORKSPACE
     assert os.environ["GRADIENT_API_URL"] == server.url
     assert connect(quiet=True).list_models(only_base=True)  # what connect() set itself is not taken for the user's
+
+
+def test_hosted_does_not_take_the_local_service_for_the_endpoint(server, monkeypatch):
+    launcher.write_address(paths.data_dir(), server.url, TOKEN, server.status.instance)
+    connect(quiet=True)
+    monkeypatch.setattr(auth, "_someone_can_answer", lambda: False)
+    with pytest.raises(auth.MissingCredentials):
+        connect(hosted=True)
+    assert "GRADIENT_API_URL" not in os.environ
 
 
 def test_the_address_of_a_dead_service_is_not_believed(server):

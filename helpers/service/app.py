@@ -313,7 +313,7 @@ def _field(problem: dict[str, Any]) -> str:
 
 
 def _crash(error: Exception, path: str) -> errors.ServiceError:
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError)):
         log.error("disk: %s", error)
         return errors.failed(
             f"The service could not write its data ({error.strerror}); nothing was changed. Make room, then try again."

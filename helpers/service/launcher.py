@@ -83,8 +83,9 @@ def ensure(data: Path, progress: Callable[[str, float], None] = lambda what, don
         with filelock.FileLock(data / "launch.lock", timeout=START_SECONDS):
             service, process = find(data), None
             if service is None:
-                process = _spawn(data)
-                service = _wait_for_address(data, process)
+                token = secrets.token_urlsafe(24)
+                process = _spawn(data, token)
+                service = _wait_for_address(data, process, token)
     except filelock.Timeout:
         raise LauncherError(
             f"Another notebook has been starting the local service for {START_SECONDS} seconds; try again."
@@ -149,9 +150,9 @@ def only_one(data: Path) -> Iterator[None]:
         ) from None
 
 
-def _spawn(data: Path) -> subprocess.Popen:
+def _spawn(data: Path, token: str) -> subprocess.Popen:
     """Starts the service detached from this kernel, so that it outlives it, with its output in the log file."""
-    environment = {**os.environ, "GRADIENT_LOCAL_TOKEN": secrets.token_urlsafe(24), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "GRADIENT_LOCAL_TOKEN": token, "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "helpers.service", "--data-dir", str(data), "--idle-hours", str(IDLE_HOURS)]
     detached = (
         {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
@@ -164,9 +165,11 @@ def _spawn(data: Path) -> subprocess.Popen:
         )
 
 
-def _wait_for_address(data: Path, process: subprocess.Popen) -> Service:
+def _wait_for_address(data: Path, process: subprocess.Popen, token: str) -> Service:
+    """The started service's address. It is known by its token: on Windows a virtual environment's python is a stub with
+    another process id than the one it starts."""
     deadline = time.monotonic() + START_SECONDS
-    while (service := find(data)) is None or service.pid != process.pid:
+    while (service := find(data)) is None or service.token != token:
         _raise_if_dead(data, process)
         if time.monotonic() > deadline:
             process.kill()

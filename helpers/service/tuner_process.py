@@ -77,7 +77,7 @@ class TunerProcess:
                     self._ready = True
                 pipe.send(job)
                 return self._wait(pipe, TUNE_SECONDS, "The fine-tune was not done")
-            except (EOFError, BrokenPipeError, ConnectionResetError):
+            except (EOFError, OSError):
                 self._stop()
                 raise errors.failed(
                     "The process that fine-tunes ended unexpectedly (out of memory?); the adapter is as it was before. "
@@ -142,7 +142,7 @@ def _serve(pipe: Connection, folder: Path, answering: Synchronized) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the whole group; the service decides
     if hasattr(os, "nice"):
         os.nice(NICENESS)
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the service is gone: so are we
+    with contextlib.suppress(EOFError, OSError):  # the service is gone: so are we
         try:
             from .tuner import Tuner
 
@@ -158,6 +158,8 @@ def _serve(pipe: Connection, folder: Path, answering: Synchronized) -> None:
                 pipe.send(tuner.tune(job))
             except NanLoss:
                 pipe.send(NanLoss())
+            except OSError as error:
+                pipe.send(RuntimeError(f"its result could not be written ({error.strerror}); make room and try again"))
             except Exception as error:  # noqa: BLE001
                 traceback.print_exc()
                 pipe.send(RuntimeError(str(error) or type(error).__name__))
