@@ -29,8 +29,10 @@ def said(notebook: nbformat.NotebookNode, source: str, nth: int = 0) -> str:
     """All that the nth cell whose source contains a text printed and returned, progress bars left out."""
     cell = [cell for cell in code_cells(notebook) if source in cell.source][nth]
     texts = []
-    for output in (output for output in cell.outputs if output.get("name") != "stderr"):
-        texts.append(output.get("text") or output.get("data", {}).get("text/plain", ""))
+    for output in cell.outputs:
+        data = output.get("data", {})
+        if output.get("name") != "stderr" and "application/vnd.jupyter.widget-view+json" not in data:
+            texts.append(output.get("text") or data.get("text/plain", ""))
     return "".join(texts)
 
 
