@@ -19,7 +19,7 @@ from .errors import GradientError
 if TYPE_CHECKING:
     from gradientai import Gradient
 
-LOCAL, HOSTED = "local service", "endpoint of your own"
+LOCAL, HOSTED = "local service", "own endpoint"
 _VARIABLES = (URL_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE)
 
 
@@ -42,13 +42,13 @@ class ConnectForm(widgets.VBox):
         self._url = widgets.Text(description="URL", placeholder="https://…/api")
         self._token = widgets.Password(description="Token")
         self._workspace = widgets.Text(description="Workspace")
-        self._button = widgets.Button(description="Connect", button_style="primary", icon="plug")
+        self._button = widgets.Button(description="Connect", button_style="primary")
         self._status = widgets.HTML()
         self._endpoint = widgets.VBox([self._url, self._token, self._workspace])
         self._fill_from_environment()
         self._where.observe(lambda _: self._show_endpoint(), "value")
         self._button.on_click(lambda _: self._start())
-        super().__init__([self._where, self._endpoint, self._button, self._status])
+        super().__init__()
         self._show_endpoint()
 
     def __repr__(self) -> str:
@@ -79,7 +79,8 @@ class ConnectForm(widgets.VBox):
             self._token.placeholder = "from the environment" if os.environ.get(TOKEN_VARIABLE) else ""
 
     def _show_endpoint(self) -> None:
-        self._endpoint.layout.display = "" if self._where.value == HOSTED else "none"
+        endpoint = [self._endpoint] if self._where.value == HOSTED else []
+        self.children = [self._where, *endpoint, self._button, self._status]
 
     def _start(self) -> None:
         if not self._busy.acquire(blocking=False):
