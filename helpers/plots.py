@@ -5,16 +5,18 @@ Called by notebooks. matplotlib is imported when the first figure is drawn.
 
 from __future__ import annotations
 
+import base64
+import html
 import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from IPython.display import Image
+    from IPython.display import HTML
     from matplotlib.figure import Figure
 
 
-def loss_curve(losses: Sequence[float], title: str = "Mean loss before each fine_tune call") -> Image:
+def loss_curve(losses: Sequence[float], title: str = "Mean loss before each fine_tune call") -> HTML:
     """The mean loss per trainable token over a series of fine_tune calls, on a logarithmic scale.
 
     Args:
@@ -41,15 +43,18 @@ def loss_curve(losses: Sequence[float], title: str = "Mean loss before each fine
     return picture(figure, f"{title}: {len(losses)} calls, from {first} down to {last} nats per token.")
 
 
-def picture(figure: Figure, alt: str) -> Image:
+def picture(figure: Figure, alt: str) -> HTML:
     """A figure as a PNG with an alternative text, on white so that it reads in a dark theme too.
+
+    It is an HTML image: JupyterLab shows the alternative text of a plain image output to no one.
 
     Args:
         figure: a matplotlib figure.
         alt: what it shows, in a sentence.
     """
-    from IPython.display import Image
+    from IPython.display import HTML
 
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=100, facecolor="white", metadata={"Software": None})
-    return Image(data=png.getvalue(), format="png", alt=alt)
+    source = base64.b64encode(png.getvalue()).decode("ascii")
+    return HTML(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}">')

@@ -8,9 +8,9 @@ from helpers import plots
 
 
 def test_a_loss_curve_tells_what_it_shows():
-    data, metadata = plots.loss_curve([2.5, 0.5, 0.01])._repr_mimebundle_()
-    assert "from 2.50 down to 0.010" in metadata["image/png"]["alt"]
-    assert data["image/png"]
+    shown = plots.loss_curve([2.5, 0.5, 0.01], title='The "loss"')._repr_html_()
+    assert shown.startswith('<img alt="The &quot;loss&quot;: 3 calls, from 2.50 down to 0.010 nats per token."')
+    assert 'src="data:image/png;base64,' in shown
 
 
 def test_the_same_curve_is_the_same_picture():
