@@ -13,6 +13,8 @@ from pathlib import Path
 
 import platformdirs
 
+from . import private_file
+
 _QUESTIONS = {
     "GRADIENT_ACCESS_TOKEN": "Gradient access token: ",
     "GRADIENT_WORKSPACE_ID": "Gradient workspace id: ",
@@ -38,7 +40,8 @@ def ensure_credentials(keep: bool = False) -> None:
     for name, question in _QUESTIONS.items():
         os.environ[name] = os.environ.get(name) or kept.get(name) or _ask(name, question)
     if keep:
-        _keep({name: os.environ[name] for name in _QUESTIONS})
+        credentials_file().parent.mkdir(parents=True, exist_ok=True)
+        private_file.write_json(credentials_file(), {name: os.environ[name] for name in _QUESTIONS})
 
 
 def forget_credentials() -> None:
@@ -86,12 +89,3 @@ def _kept() -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return kept if isinstance(kept, dict) else {}
-
-
-def _keep(credentials: dict[str, str]) -> None:
-    path = credentials_file()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # an older file may have wider permissions
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(credentials, file)

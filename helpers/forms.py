@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from .connection import TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE, connect, connected_to
+from .connection import TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE, _from_environment, connect, connected_to
 from .errors import GradientError
 
 if TYPE_CHECKING:
@@ -66,8 +66,6 @@ class ConnectForm(widgets.VBox):
         return self._gradient
 
     def _fill_from_environment(self) -> None:
-        from .connection import _from_environment
-
         try:
             own = _from_environment()
         except GradientError:

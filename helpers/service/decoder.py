@@ -10,7 +10,6 @@ from __future__ import annotations
 import http.client
 import json
 import math
-import os
 import secrets
 import threading
 import time
@@ -23,11 +22,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from . import errors
+from .tuning_job import threads
 
 CONTEXT_TOKENS = 2048
 SLOTS = 8  # requests answered at once; further ones wait inside llama.cpp
 MAX_ADAPTERS = 16  # in memory; the least recently used leaves
-MAX_THREADS = 8  # a 135M model gains nothing from more
 COMPLETION_SECONDS = 300
 PROBABILITIES = 1000  # how many of the likeliest tokens a choice is looked up in
 
@@ -183,7 +182,7 @@ def _server(gguf: Path, adapters: Sequence[Path], api_key: str) -> Any:
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
     params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_Q8_0  # half the memory of f16
     params.cache_ram_mib = 0
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = min(os.cpu_count() or 1, MAX_THREADS)
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads()
     params.warmup = False
     params.verbosity = -1  # llama.cpp would write hundreds of lines to stderr
     params.ui = False

@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 
 import filelock
 
+from .. import private_file
+
 ADDRESS_FILE = "service.json"
 LOG_FILE = "service.log"
 IDLE_HOURS = 8
@@ -118,11 +120,7 @@ def stop(data: Path) -> bool:
 def write_address(data: Path, url: str, token: str | None, instance: str) -> None:
     """Called by the service: says where it is, in a file that only its user can read."""
     address = {"url": url, "token": token or "any-token-will-do", "pid": os.getpid(), "instance": instance}
-    staging = data / f"{ADDRESS_FILE}.{secrets.token_hex(4)}"
-    handle = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(address, file)
-    staging.replace(data / ADDRESS_FILE)
+    private_file.write_json(data / ADDRESS_FILE, address)
 
 
 def remove_address(data: Path, instance: str) -> None:

@@ -15,10 +15,9 @@ from . import errors
 from .decoder import Decoder, Sampling
 from .engine import AdapterState, Completion, CompletionRequest, Engine, SamplePart, TuningOutcome, TuningSample
 from .tuner_process import TunerProcess
-from .tuning_job import NOT_TRAINABLE, TokenSample, TuningJob
+from .tuning_job import GGUF_FILE, NOT_TRAINABLE, TokenSample, TuningJob
 from .weights import Weights
 
-GGUF_FILE = "adapter.gguf"
 END_OF_TURN = "<|im_end|>"  # ends an answer
 MAX_SAMPLE_TOKENS = 1024  # the memory of one step grows with it
 MAX_CALL_TOKENS = 20_000  # a fine-tune of that size takes minutes

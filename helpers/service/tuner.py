@@ -12,7 +12,6 @@ trainable token is the likeliest one by a margin (its loss is under ln 2), or af
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
@@ -24,7 +23,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from .tuning_job import NOT_TRAINABLE, NanLoss, TokenSample, TuningJob, TuningResult
+from .tuning_job import GGUF_FILE, NOT_TRAINABLE, NanLoss, TokenSample, TuningJob, TuningResult, threads
 
 TARGETS = {"gate_proj": "ffn_gate", "up_proj": "ffn_up", "down_proj": "ffn_down"}  # peft's name: GGUF's name
 BATCH = 4
@@ -32,12 +31,10 @@ MAX_PASSES = 10
 LEARNED = math.log(2)  # a token with less loss than this has more than half of the probability
 CLIP = 1.0
 SEED = 0  # equal calls give equal adapters
-MAX_THREADS = 8
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 OPTIMIZER_FILE = "optimizer.pt"
-GGUF_FILE = "adapter.gguf"
 
 
 @dataclass(frozen=True)
@@ -91,9 +88,8 @@ class Tuner:
             self._base = model.unload()
 
     def _share_cores(self) -> None:
-        threads = min(os.cpu_count() or 1, MAX_THREADS)
         busy = self._answering is not None and self._answering.value > 0
-        torch.set_num_threads(max(1, threads // 2) if busy else threads)
+        torch.set_num_threads(max(1, threads() // 2) if busy else threads())
 
     def _adapted(self, job: TuningJob) -> PeftModel:
         config = LoraConfig(

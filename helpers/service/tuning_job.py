@@ -1,11 +1,19 @@
-"""What passes between the service and its tuner process: plain data, importable without torch."""
+"""What the service and its tuner process share: plain data, importable without torch."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+MAX_THREADS = 8  # a 135M model gains nothing from more
+GGUF_FILE = "adapter.gguf"  # the adapter as llama.cpp reads it, beside peft's own files
 NOT_TRAINABLE = -100  # the label that torch's cross_entropy ignores by default
+
+
+def threads() -> int:
+    """How many threads the decoder and the tuner may each use."""
+    return min(os.cpu_count() or 1, MAX_THREADS)
 
 
 class NanLoss(ArithmeticError):

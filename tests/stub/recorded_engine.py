@@ -36,11 +36,10 @@ def tuning_question(samples: list[TuningSample], adapter: AdapterState) -> dict[
 
 
 def _identity(adapter: AdapterState | None) -> dict[str, Any] | None:
-    """What makes an adapter what it is; one that has not been tuned answers as its base model, whatever its rank."""
+    """What makes an adapter what it is: how it learns, and what it has been taught."""
     if adapter is None:
         return None
-    history = _history(adapter)
-    return {"rank": adapter.rank, "learning_rate": adapter.learning_rate, "history": history}
+    return {"rank": adapter.rank, "learning_rate": adapter.learning_rate, "history": _history(adapter)}
 
 
 def _history(adapter: AdapterState) -> list[str]:
