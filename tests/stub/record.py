@@ -1,5 +1,7 @@
 """`python -m tests.stub.record`: runs the notebooks on the real engine, writes outputs and recordings together.
 
+Then it clicks through the forms, so that the browser tests, too, find recorded answers.
+
     python -m tests.stub.record                     all notebooks
     python -m tests.stub.record --live              run and check only; nothing is written
 
@@ -18,10 +20,12 @@ import time
 from pathlib import Path
 
 import nbformat
+from gradientai import Gradient
 from nbclient import NotebookClient
 
 from helpers.service import paths, weights
 from helpers.service.local_engine import LocalEngine
+from tests.stub.clicks import click_all
 from tests.stub.plugin import TOKEN, environment
 from tests.stub.recorded_engine import RecordingEngine, save_recordings
 from tests.stub.server import ThreadedServer
@@ -93,6 +97,7 @@ def record(files: list[Path], live: bool) -> None:
                 if not live:
                     nbformat.write(notebook, path)
                 print(f"{path.name}: {time.monotonic() - started:.0f} s", flush=True)
+            click_all(Gradient())
         finally:
             server.stop()
         if not live:

@@ -1,0 +1,117 @@
+"""The part of the fine-tune form that chooses, makes and deletes an adapter.
+
+Called by `tune.py`, which runs `create` and `delete` in the background.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from .form import OWN_WIDTH, wrapped
+from .models import ModelPicker
+
+if TYPE_CHECKING:
+    from gradientai import BaseModel, Gradient, ModelAdapter
+
+RANK, LEARNING_RATE = 8, 2e-3  # the local service's own defaults
+
+
+class AdapterFields(widgets.VBox):
+    """A picker of adapters, a button that deletes the chosen one when pressed twice, and the fields of a new one.
+
+    Args:
+        gradient: a client.
+        name: the new adapter's name, to begin with.
+    """
+
+    def __init__(self, gradient: Gradient, name: str) -> None:
+        self.name = widgets.Text(value=name, description="New adapter's name", style=OWN_WIDTH)
+        self.base = widgets.Dropdown(description="on", style=OWN_WIDTH, layout=widgets.Layout(width="180px"))
+        self.rank = widgets.BoundedIntText(value=RANK, min=1, max=32, description="Rank", style=OWN_WIDTH)
+        self.learning_rate = widgets.FloatText(
+            value=LEARNING_RATE, step=0.001, description="Learning rate", style=OWN_WIDTH
+        )
+        self.rank.layout.width, self.learning_rate.layout.width = "110px", "180px"
+        self.create_button = widgets.Button(description="Create adapter")
+        self.delete_button = widgets.Button(description="Delete adapter")
+        self._asked: str | None = None  # id of the adapter whose deletion was asked for once
+        self.picker = ModelPicker(gradient, adapters_only=True, on_list=self._offer_bases, beside=[self.delete_button])
+        self.picker.choice.observe(lambda _: self._ask_anew(), "value")
+        self.watched = [self.picker.choice, self.name, self.base, self.rank, self.learning_rate]
+        new = wrapped(self.name, self.base, self.rank, self.learning_rate, self.create_button)
+        super().__init__([self.picker, new])
+
+    @property
+    def value(self) -> ModelAdapter | None:
+        """The chosen adapter, or None."""
+        return self.picker.value
+
+    @property
+    def new(self) -> tuple[str, dict[str, Any]]:
+        """The slug of a new adapter's base model, and the arguments of `create_model_adapter`.
+
+        Raises:
+            ValueError: a field is not filled in, or there is no base model.
+        """
+        base = next((base for base in self.picker.bases if base.id == self.base.value), None)
+        if base is None:
+            raise ValueError("There is no base model yet: press Refresh.")
+        if not self.name.value.strip():
+            raise ValueError("The new adapter has no name: write one.")
+        if not 0 < self.learning_rate.value < 1:
+            raise ValueError("The learning rate has to be above 0 and below 1; 0.002 is a good start.")
+        arguments = {
+            "name": self.name.value.strip(),
+            "rank": self.rank.value,
+            "learning_rate": self.learning_rate.value,
+        }
+        return base.slug, arguments
+
+    def create(self) -> str:
+        """Makes the new adapter and chooses it; returns what to say.
+
+        Raises:
+            ValueError: a field is not filled in.
+        """
+        slug, arguments = self.new
+        base = next(base for base in self.picker.bases if base.slug == slug)
+        adapter = base.create_model_adapter(**arguments)
+        self.picker.list(choose=adapter.id)
+        return f"Made the adapter {self.picker.name(adapter)}."
+
+    def delete(self) -> str:
+        """Deletes the chosen adapter when it is asked for the second time in a row; returns what to say.
+
+        Raises:
+            ValueError: none is chosen.
+        """
+        adapter = self.chosen()
+        if self._asked != adapter.id:
+            self._asked = adapter.id
+            self.delete_button.description = "Really delete?"
+            return f"{self.picker.name(adapter)} and all that it has learned will be gone: press again to delete it."
+        self._ask_anew()
+        adapter.delete()
+        self.picker.list()
+        return f"Deleted {self.picker.name(adapter)}."
+
+    def chosen(self) -> ModelAdapter:
+        """The chosen adapter.
+
+        Raises:
+            ValueError: none is chosen.
+        """
+        if self.value is None:
+            raise ValueError("There is no adapter yet: create one first.")
+        return self.value
+
+    def _offer_bases(self, bases: list[BaseModel]) -> None:
+        before, ids = self.base.value, [base.id for base in bases]
+        self.base.options = [(base.slug, base.id) for base in bases]
+        self.base.value = before if before in ids else (ids[-1] if ids else None)
+
+    def _ask_anew(self) -> None:
+        self._asked = None
+        self.delete_button.description = "Delete adapter"

@@ -1,0 +1,157 @@
+"""The completion form: a prompt and its parameters, the answers side by side, and the code for it.
+
+Called by notebooks through `helpers.forms`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from . import code
+from .form import OWN_WIDTH, WIDE, CodeView, Form, heading, shown, wrapped
+from .models import ModelPicker
+
+if TYPE_CHECKING:
+    from gradientai import BaseModel, CompleteResponse, Gradient, ModelAdapter
+
+MAX_TOKENS = 511  # the API's limit
+SHOWN_ANSWERS = 8
+ANY = 0  # top-k and choices: no limit
+
+
+def completion_form(gradient: Gradient, prompt: str = "The three best pets are") -> CompletionForm:
+    """A form that asks a model. `.value` is the last answer, `.history` all of them, `.code` the lines for it.
+
+    Args:
+        gradient: a client, as connect() returns it.
+        prompt: the text that the form starts with.
+    """
+    return CompletionForm(gradient, prompt)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One completion: what was asked of which model, its answer, and how many seconds it took."""
+
+    model: str
+    prompt: str
+    settings: dict[str, Any]
+    answer: CompleteResponse
+    seconds: float
+
+
+class CompletionForm(Form):
+    """Asks a model with the parameters that are set, keeps every answer, and shows the last ones side by side."""
+
+    def __init__(self, gradient: Gradient, prompt: str) -> None:
+        super().__init__(gradient)
+        self.history: list[Asked] = []
+        self.picker = ModelPicker(gradient)
+        self.prompt = widgets.Textarea(value=prompt, description="Prompt", rows=4, layout=WIDE)
+        self.temperature = _number(widgets.BoundedFloatText, "Temperature", 0.0, 0.0, 1.0, "0: the likeliest answer")
+        self.top_k = _number(widgets.BoundedIntText, "Top-k", ANY, ANY, 50_000, "0: all tokens")
+        self.top_p = _number(widgets.BoundedFloatText, "Top-p", 1.0, 0.0, 1.0, "1: all tokens")
+        self.max_tokens = _number(widgets.BoundedIntText, "Max tokens", 32, 1, MAX_TOKENS, "1 to 511")
+        self.template = widgets.Checkbox(description="Chat template (auto_template)", indent=False)
+        self.choices = widgets.Textarea(
+            description="Choices",
+            rows=2,
+            layout=WIDE,
+            placeholder="One a line; the answer is one of them. Empty: free.",
+        )
+        self._run = widgets.Button(description="Complete", button_style="primary")
+        self._clear = widgets.Button(description="Clear answers")
+        self._answers = widgets.HTML()
+        self._buttons = [self._run, self._clear]
+        self._run.on_click(lambda _: self._start("Waiting for the answer…", self._complete))
+        self._clear.on_click(lambda _: self._forget())
+        fields = [self.prompt, self.temperature, self.top_k, self.top_p, self.max_tokens, self.template, self.choices]
+        self._code = CodeView(lambda: self.code, [self.picker.choice, *fields])
+        numbers = wrapped(self.temperature, self.top_k, self.top_p, self.max_tokens)
+        asking = [heading("Ask a model"), self.picker, self.prompt, numbers, self.template, self.choices]
+        self._show(*asking, wrapped(self._run, self._clear), self._status, self._answers, self._code)
+
+    @property
+    def value(self) -> CompleteResponse | None:
+        """The last answer, as the SDK gives it, or None."""
+        return self.history[-1].answer if self.history else None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The parameters of `complete` that are set, without those that are left at "no limit"."""
+        found: dict[str, Any] = {"max_generated_token_count": self.max_tokens.value}
+        if self.temperature.value > 0:
+            found["temperature"] = self.temperature.value
+        if self.top_k.value != ANY:
+            found["top_k"] = self.top_k.value
+        if self.top_p.value < 1:
+            found["top_p"] = self.top_p.value
+        if self.template.value:
+            found["auto_template"] = True
+        return found
+
+    @property
+    def code(self) -> str:
+        """The lines that do what the form does.
+
+        Raises:
+            ValueError: there is no model or no prompt.
+        """
+        model, prompt = self._filled_in()
+        return code.completion(self.gradient, model, prompt, self.settings, self._listed_choices())
+
+    def _filled_in(self) -> tuple[BaseModel | ModelAdapter, str]:
+        if self.picker.value is None:
+            raise ValueError("There is no model to ask: press Refresh.")
+        if not self.prompt.value:
+            raise ValueError("The prompt is empty: write what the model should continue.")
+        return self.picker.value, self.prompt.value
+
+    def _listed_choices(self) -> list[str]:
+        return [line for line in self.choices.value.splitlines() if line.strip()]
+
+    def _complete(self) -> str:
+        model, prompt = self._filled_in()
+        settings, choices = self.settings, self._listed_choices()
+        guidance = {"guidance": {"type": "choice", "value": choices}} if choices else {}
+        started = time.perf_counter()
+        answer = model.complete(query=prompt, **settings, **guidance)
+        seconds = time.perf_counter() - started
+        self.history.append(Asked(self.picker.name(model), prompt, {**settings, **guidance}, answer, seconds))
+        self._draw()
+        return ""
+
+    def _forget(self) -> None:
+        self.history.clear()
+        self._draw()
+
+    def _draw(self) -> None:
+        latest = list(enumerate(self.history, 1))[-SHOWN_ANSWERS:][::-1]
+        self._answers.value = f'<div class="gradient-cards">{"".join(_card(*numbered) for numbered in latest)}</div>'
+
+
+def _number(kind: type, description: str, value: float, least: float, most: float, tooltip: str) -> widgets.Widget:
+    """A number field: unlike a slider, it has a label that screen readers find."""
+    field = kind(value=value, min=least, max=most, description=description, tooltip=tooltip, style=OWN_WIDTH)
+    field.layout.width = "170px"
+    if isinstance(field, widgets.BoundedFloatText):
+        field.step = 0.1
+    return field
+
+
+def _card(number: int, asked: Asked) -> str:
+    settings = ", ".join(f"{name}={value}" for name, value in asked.settings.items() if name != "guidance")
+    if "guidance" in asked.settings:
+        settings += f", one of {asked.settings['guidance']['value']}"
+    prompt = asked.prompt if len(asked.prompt) <= 80 else f"…{asked.prompt[-80:]}"
+    quiet = f"{number} · {asked.model}\n{settings}\n“{prompt}”"
+    end = f"finish_reason {asked.answer.finish_reason}, {asked.seconds:.2f} s"
+    return (
+        f'<div class="gradient-card"><span class="gradient-quiet">{shown(quiet)}</span><br>'
+        f"<strong>{shown(asked.answer.generated_output.strip() or '(empty)')}</strong><br>"
+        f'<span class="gradient-quiet">{shown(end)}</span></div>'
+    )

@@ -1,0 +1,165 @@
+"""The connect form: the local service or an endpoint of one's own, tested, connected to, and said.
+
+Called by notebooks through `helpers.forms`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+
+from ..connection import (
+    HOSTED_URL,
+    LOCAL_WORKSPACE,
+    TOKEN_VARIABLE,
+    URL_VARIABLE,
+    WORKSPACE_VARIABLE,
+    _from_environment,
+    client,
+    connect,
+    connected_to,
+)
+from ..errors import GradientError
+from ..service import launcher, paths
+from .code import literal
+from .form import OWN_WIDTH, WIDE, CodeView, Form, wrapped
+
+if TYPE_CHECKING:
+    from gradientai import Gradient
+
+LOCAL, HOSTED = "local service", "own endpoint"
+KEPT = "kept, and not shown"
+_VARIABLES = (URL_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE)
+
+
+def connect_form() -> ConnectForm:
+    """A form that does what `connect()` does. `.value` is the client once it is connected, and None before."""
+    return ConnectForm()
+
+
+class ConnectForm(Form):
+    """Chooses between the local service and an endpoint, tests it, connects, and says to what.
+
+    A token leaves its field as soon as it is typed, for this object and then the environment of this process: it is in
+    no widget state, so that no saved notebook can hold it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._secret = ""
+        self.where = widgets.RadioButtons(
+            options=[LOCAL, HOSTED], description="Use the", orientation="horizontal", style=OWN_WIDTH
+        )
+        self.url = widgets.Text(description="URL", placeholder=HOSTED_URL, layout=WIDE)
+        self.token = widgets.Password(description="Token", continuous_update=False, layout=WIDE)
+        self.workspace = widgets.Text(description="Workspace", layout=WIDE)
+        self._endpoint = widgets.VBox([self.url, self.token, self.workspace])
+        self._connect = widgets.Button(description="Connect", button_style="primary")
+        self._test = widgets.Button(description="Test", tooltip="Asks what is there, and changes nothing")
+        self._code = CodeView(lambda: self.code, [self.where, self.url, self.workspace])
+        self._fill_from_environment()
+        self._listen()
+        self._lay_out()
+
+    @property
+    def value(self) -> Gradient | None:
+        """The connected client, or None."""
+        return self.gradient
+
+    @property
+    def code(self) -> str:
+        """The lines that do what the form does. An endpoint's token is asked for, without showing it."""
+        lines = ["from helpers import connect"]
+        if self.where.value == HOSTED:
+            url, workspace = self.url.value.strip() or HOSTED_URL, self.workspace.value.strip()
+            lines = ["import os", "", *lines, "", f'os.environ["{URL_VARIABLE}"] = {literal(url)}']
+            if workspace:
+                lines.append(f'os.environ["{WORKSPACE_VARIABLE}"] = {literal(workspace)}')
+        else:
+            lines.append("")
+        return "\n".join([*lines, f"gradient = connect({'hosted=True' if self.where.value == HOSTED else ''})", ""])
+
+    def _listen(self) -> None:
+        self._buttons = [self._connect, self._test]
+        self.where.observe(lambda _: self._lay_out(), "value")
+        self.token.observe(lambda change: self._take_token(change["new"]), "value")
+        self._connect.on_click(lambda _: self._start("Connecting…", self._connect_now))
+        self._test.on_click(lambda _: self._start("Testing…", self._test_now))
+
+    def _fill_from_environment(self) -> None:
+        try:
+            own = _from_environment()
+        except GradientError:
+            own = True  # half a set of credentials: the form is the place to complete it
+        self.where.value = HOSTED if own else LOCAL
+        if own:
+            self.url.value = os.environ.get(URL_VARIABLE, "")
+            self.workspace.value = os.environ.get(WORKSPACE_VARIABLE, "")
+            self.token.placeholder = "from the environment" if os.environ.get(TOKEN_VARIABLE) else ""
+
+    def _lay_out(self) -> None:
+        endpoint = [self._endpoint] if self.where.value == HOSTED else []
+        self._show(self.where, *endpoint, wrapped(self._connect, self._test), self._status, self._code)
+
+    def _take_token(self, typed: str) -> None:
+        if typed:
+            self._secret = typed.strip()
+            self.token.value, self.token.placeholder = "", KEPT
+
+    def _filled_in(self) -> dict[str, str]:
+        """The variables that the form stands for; none for the local service.
+
+        Raises:
+            GradientError: the token or the workspace is missing.
+        """
+        if self.where.value == LOCAL:
+            return {}
+        token = self._secret or (os.environ.get(TOKEN_VARIABLE, "") if _from_user() else "")
+        values = (self.url.value.strip(), token, self.workspace.value.strip())
+        if not all(values[1:]):
+            raise GradientError("An endpoint needs a token and a workspace: fill in both fields.")
+        return {name: value for name, value in zip(_VARIABLES, values, strict=True) if value}
+
+    def _connect_now(self) -> str:
+        chosen = self._filled_in()
+        before = {name: os.environ.pop(name) for name in _VARIABLES if name in os.environ}
+        os.environ.update(chosen)
+        try:
+            self.gradient = connect(quiet=True, progress=lambda what, done: self._say(f"{what}: {done:.0%}"))
+        except Exception:
+            for name in _VARIABLES:
+                os.environ.pop(name, None)
+            os.environ.update(before)
+            raise
+        return connected_to(self.gradient)
+
+    def _test_now(self) -> str:
+        chosen = self._filled_in() or _running_local_service()
+        if not chosen:
+            return "The local service is not running: Connect starts it."
+        url, token, workspace = (chosen.get(name, HOSTED_URL) for name in _VARIABLES)
+        started = time.perf_counter()
+        models = client(url, token, workspace).list_models(only_base=False)
+        return f"{url} answers, in {time.perf_counter() - started:.2f} s: {len(models)} models in {workspace}."
+
+    def _url(self) -> str:
+        if self.where.value == HOSTED:
+            return self.url.value.strip() or HOSTED_URL
+        return super()._url()
+
+
+def _from_user() -> bool:
+    """Whether the environment's credentials are the user's own."""
+    try:
+        return _from_environment()
+    except GradientError:
+        return True
+
+
+def _running_local_service() -> dict[str, str]:
+    """Address and credentials of the local service, if it runs."""
+    running = launcher.find(paths.data_dir())
+    return dict(zip(_VARIABLES, (running.url, running.token, LOCAL_WORKSPACE), strict=True)) if running else {}

@@ -1,0 +1,125 @@
+"""The model picker: which base models and adapters there are, and which weights answer for them.
+
+Called by notebooks through `helpers.forms`, and by the completion and fine-tune forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+
+from .form import OWN_WIDTH, Form, shown, wrapped
+
+if TYPE_CHECKING:
+    from gradientai import BaseModel, Gradient, ModelAdapter
+
+OnList = Callable[[list["BaseModel"]], object]
+
+FIRST_LIST_SECONDS = 10  # how long a new picker waits for its first list, so that `.value` is there for the next line
+
+
+def model_picker(gradient: Gradient) -> ModelPicker:
+    """A list of the models to choose from. `.value` is the chosen one, a BaseModel or ModelAdapter of the SDK.
+
+    Args:
+        gradient: a client, as connect() returns it.
+    """
+    return ModelPicker(gradient)
+
+
+class ModelPicker(Form):
+    """A drop-down list of models, a button that lists them anew, and a line about the chosen one.
+
+    Args:
+        gradient: a client.
+        adapters_only: leave the base models out.
+        on_list: told the base models after each listing.
+        beside: more buttons, to stand beside Refresh.
+    """
+
+    def __init__(
+        self,
+        gradient: Gradient,
+        adapters_only: bool = False,
+        on_list: OnList = lambda bases: None,
+        beside: Sequence[widgets.Widget] = (),
+    ) -> None:
+        super().__init__(gradient)
+        self._adapters_only = adapters_only
+        self._on_list = on_list
+        self._weights: dict[str, str] = {}
+        self.bases: list[BaseModel] = []
+        self.adapters: list[ModelAdapter] = []
+        what = "Adapter" if adapters_only else "Model"
+        self.choice = widgets.Dropdown(description=what, style=OWN_WIDTH, layout=widgets.Layout(width="50%"))
+        self._about = widgets.HTML()
+        self._button = widgets.Button(description="Refresh", tooltip="List the models anew")
+        self._buttons = [self._button]
+        self._button.on_click(lambda _: self.refresh())
+        self.choice.observe(lambda _: self._describe(), "value")
+        self._show(wrapped(self.choice, self._button, *beside), self._about, self._status)
+        self.refresh()
+        self.wait(FIRST_LIST_SECONDS)
+
+    @property
+    def value(self) -> BaseModel | ModelAdapter | None:
+        """The chosen model, or None."""
+        return next((model for model in (*self.bases, *self.adapters) if model.id == self.choice.value), None)
+
+    def base_of(self, model: BaseModel | ModelAdapter) -> BaseModel | None:
+        """The base model of an adapter; a base model itself."""
+        wanted = getattr(model, "base_model_id", model.id)
+        return next((base for base in self.bases if base.id == wanted), None)
+
+    def name(self, model: BaseModel | ModelAdapter) -> str:
+        """A model's name for people; adapters of one name are told apart by the beginning of their id."""
+        return getattr(model, "slug", None) or f"{model.name} ({model.id[:4]})"
+
+    def refresh(self) -> None:
+        """Lists the models anew, in the background."""
+        self._start("Listing the models…", lambda: self.list())
+
+    def list(self, choose: str | None = None) -> str:
+        """Lists the models.
+
+        Args:
+            choose: id of the model to choose; None keeps the choice.
+
+        Returns:
+            A sentence about what is missing, or nothing.
+        """
+        from gradientai import BaseModel
+
+        models = self.gradient.list_models(only_base=False)
+        self.bases = [model for model in models if isinstance(model, BaseModel)]
+        self.adapters = [model for model in models if not isinstance(model, BaseModel)]
+        # The SDK keeps a base model's name, which says what answers for it, to itself.
+        answer = self.gradient._models_api.list_models(
+            only_base=True, x_gradient_workspace_id=self.gradient.workspace_id
+        )
+        self._weights = {entry.actual_instance.id: entry.actual_instance.name for entry in answer.models}
+        self._offer(choose or self.choice.value)
+        self._on_list(self.bases)
+        missing = "" if self.choice.options else "There is no adapter yet."
+        self._say(missing)
+        return missing
+
+    def _offer(self, wanted: str | None) -> None:
+        bases = [] if self._adapters_only else [(base.slug, base.id) for base in self.bases]
+        adapters = [(f"adapter {self.name(adapter)}", adapter.id) for adapter in self.adapters]
+        self.choice.options = [*bases, *adapters]
+        ids = [id for _, id in self.choice.options]
+        default = self.bases[-1].id if self.bases and not self._adapters_only else (ids[-1] if ids else None)
+        self.choice.value = wanted if wanted in ids else default
+        self._describe()
+
+    def _describe(self) -> None:
+        model = self.value
+        base = self.base_of(model) if model is not None else None
+        if base is None:
+            self._about.value = ""
+            return
+        what = "Base model" if model is base else f"Adapter on {base.slug}"
+        self._about.value = f'<p class="gradient-quiet">{shown(f"{what}: {self._weights.get(base.id, base.slug)}")}</p>'

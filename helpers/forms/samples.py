@@ -1,0 +1,139 @@
+"""Questions and answers to learn: read from a JSONL or CSV file, checked, and made into samples of the API.
+
+Called by the fine-tune form; it knows nothing of widgets.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+MAX_FILE_BYTES = 1_000_000
+MAX_NAMED_LINES = 5
+EXAMPLE = '{"question": "…", "answer": "…"}'
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A question and its right answer."""
+
+    question: str
+    answer: str
+
+
+def read_file(name: str, content: bytes) -> list[Pair]:
+    """Reads questions and answers.
+
+    Args:
+        name: the file's name; its ending says what it is.
+        content: JSONL, one object with "question" and "answer" a line, or CSV with these two columns.
+
+    Returns:
+        The pairs, in the file's order; other fields are left out.
+
+    Raises:
+        ValueError: says which lines are wrong, and how.
+    """
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError(f"{name} is larger than {MAX_FILE_BYTES // 1_000_000} MB: take fewer samples.")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(f"{name}, line {line}: this is not UTF-8; save the file as UTF-8.") from None
+    readers = {".jsonl": _jsonl, ".csv": _csv}
+    if PurePath(name).suffix.lower() not in readers:
+        raise ValueError(f"{name} is neither .jsonl nor .csv: save the samples as one of these.")
+    pairs, wrong = [], []
+    for line, found in readers[PurePath(name).suffix.lower()](text):
+        if isinstance(found, Pair):
+            pairs.append(found)
+        else:
+            wrong.append(f"line {line}: {found}")
+    if wrong:
+        more = f"; and {len(wrong) - MAX_NAMED_LINES} lines more" if len(wrong) > MAX_NAMED_LINES else ""
+        raise ValueError(f"{name}, {'; '.join(wrong[:MAX_NAMED_LINES])}{more}.")
+    if not pairs:
+        raise ValueError(f"{name} has no samples: each needs a question and an answer.")
+    return pairs
+
+
+def check_template(template: str) -> None:
+    """Refuses a template in which a question can't be put.
+
+    Raises:
+        ValueError: says what is wrong with it.
+    """
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
+    except ValueError as error:
+        raise ValueError(f"The template is not right: {error}; write a brace that is meant as text twice.") from None
+    if fields != ["question"]:
+        raise ValueError("The template needs {question} in it, once, and no other braces: the question goes there.")
+
+
+def to_samples(template: str, pairs: list[Pair], answers_only: bool) -> list[dict[str, Any]]:
+    """The samples of a fine_tune call.
+
+    Args:
+        template: text with a `{question}` in it, before the answer.
+        pairs: questions and answers.
+        answers_only: whether the question is context, without a loss.
+
+    Raises:
+        ValueError: the template is wrong, or there are no pairs.
+    """
+    check_template(template)
+    if not pairs:
+        raise ValueError("There is no sample yet: write a question and its answer, or upload a file.")
+    asked = [template.format(question=pair.question) for pair in pairs]
+    if answers_only:
+        parts = ([{"value": ask, "trainable": False}, {"value": p.answer}] for ask, p in zip(asked, pairs, strict=True))
+        return [{"inputs": inputs} for inputs in parts]
+    return [{"inputs": ask + pair.answer} for ask, pair in zip(asked, pairs, strict=True)]
+
+
+def _jsonl(text: str) -> Iterator[tuple[int, Pair | str]]:
+    """Line number, and the pair on it or what is wrong with it."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            yield number, _pair(json.loads(line))
+        except (json.JSONDecodeError, RecursionError):
+            yield number, f"is no JSON; a line looks like {EXAMPLE}"
+
+
+def _csv(text: str) -> Iterator[tuple[int, Pair | str]]:
+    head = text.split("\n", 1)[0].lower()
+    separator = next((mark for mark in ",;\t" if mark in head), ",")  # spreadsheets write any of the three
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        rows.fieldnames = [(name or "").strip().lower() for name in rows.fieldnames or ()]
+        if not {"question", "answer"} <= set(rows.fieldnames):
+            yield 1, "the first line of a CSV file names its columns, and question and answer have to be among them"
+            return
+        for row in rows:
+            yield rows.line_num, _pair(row)
+    except csv.Error as error:
+        yield rows.line_num + 1, f"this row can't be read ({error})"
+
+
+def _pair(entry: Any) -> Pair | str:
+    """A pair, or what is wrong with the entry."""
+    if not isinstance(entry, dict):
+        return f"is no object; a line looks like {EXAMPLE}"
+    for name in ("question", "answer"):
+        if name not in entry or entry[name] is None:
+            return f"has no {name}"
+        if isinstance(entry[name], (dict, list, bool)):
+            return f"its {name} is no text"
+        if not str(entry[name]).strip():
+            return f"its {name} is empty"
+    return Pair(str(entry["question"]).strip(), str(entry["answer"]).strip())
