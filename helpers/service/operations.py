@@ -130,6 +130,10 @@ class Operations:
         slug = self._base_models[adapter.base_model_id].slug
         return AdapterState(slug, adapter.rank, adapter.learning_rate, self._store.folder(adapter))
 
+    def load(self) -> tuple[int, int, int]:
+        """How many requests run, how many wait, and how many adapters there are."""
+        return (*self._scheduler.load(), self._store.count())
+
     def close(self) -> None:
         """Ends what is running and frees everything."""
         self._scheduler.close()
