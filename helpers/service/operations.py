@@ -58,6 +58,8 @@ class Operations:
                 "those of this workspace, create_model_adapter makes one.",
                 "unknownModelAdapter",
             )
+        if not catalog.is_adapter_id(model_id):  # what has another form never becomes part of a path
+            raise errors.unknown_adapter(model_id)
         return self._store.get(workspace, model_id)
 
     def create(
