@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
 
 from . import catalog, errors, schemas
 from .engine import DEFAULT_MAX_TOKENS, CompletionRequest, SamplePart, TuningSample
@@ -70,22 +71,33 @@ def create_app(status: Status, token: str | None, *, any_host: bool = False) -> 
     app.add_exception_handler(errors.ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_api_route(HEALTH_PATH, lambda: _health(status), methods=["GET"])
-    app.add_api_route(METRICS_PATH, lambda: Response(metrics.text(), media_type=metrics.content_type), methods=["GET"])
+    app.include_router(_own_calls(status, metrics))
     app.include_router(_api(status, metrics), prefix="/api")
     app.add_middleware(Guard, status=status, token=token, any_host=any_host, metrics=metrics)
     return app
 
 
-def _health(status: Status) -> EnvelopeResponse:
-    if status.operations is not None:
-        return EnvelopeResponse({"status": "ready", "instance": status.instance})
-    loading = {"status": "loading", "instance": status.instance, "doing": status.doing, "progress": status.progress}
-    return EnvelopeResponse(loading, status_code=503)
+def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
+    """What is no call of the Gradient API."""
+    own = APIRouter()
+
+    @own.get(HEALTH_PATH, responses={503: {"description": "It is still loading"}})
+    def health():
+        if status.operations is not None:
+            return EnvelopeResponse({"status": "ready", "instance": status.instance})
+        loading = {"status": "loading", "instance": status.instance, "doing": status.doing, "progress": status.progress}
+        return EnvelopeResponse(loading, status_code=503)
+
+    @own.get(METRICS_PATH, response_class=PlainTextResponse, responses={401: {"model": schemas.ErrorAnswer}})
+    def metrics_text():
+        return Response(metrics.text(), media_type=metrics.content_type)
+
+    return own
 
 
 def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function per call, together to share these
-    api = APIRouter(responses={400: {"model": schemas.ErrorAnswer}, 404: {"model": schemas.ErrorAnswer}})
+    refused = {"model": schemas.ErrorAnswer, "description": "Refused, with a sentence that says why"}
+    api = APIRouter(responses={"4XX": refused, "5XX": refused})
 
     @api.get("/models", response_model=schemas.ModelsAnswer)
     def list_models(

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import errors, logs
@@ -42,10 +42,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _NO_ANSWER = 499  # what proxies log for a client that left before its answer
 
 
-class EnvelopeResponse(Response):
+class EnvelopeResponse(JSONResponse):
     """JSON in ASCII, so that no text a caller sent (a lone surrogate, say) can break the answer."""
-
-    media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, allow_nan=False).encode("ascii")
