@@ -16,17 +16,17 @@ BASE_ID = CLASSIC_MODELS[2][0]
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "x-gradient-workspace-id": WORKSPACE, "Content-Type": "application/json"}
 
 
-def call(server, method: str, path: str, body=None, headers=HEADERS):
+def call(server, method: str, path: str, body=None, headers=HEADERS, seconds: float = SECONDS):
     """Status, parsed body and headers of a raw call; a body that is no dict or list is sent as it is."""
     raw = json.dumps(body) if isinstance(body, (dict, list)) else body
-    status, answer, got = fetch(server, method, path, raw, headers)
+    status, answer, got = fetch(server, method, path, raw, headers, seconds)
     return status, json.loads(answer), got
 
 
-def fetch(server, method: str, path: str, body=None, headers=HEADERS):
+def fetch(server, method: str, path: str, body=None, headers=HEADERS, seconds: float = SECONDS):
     """Status, bytes and headers of a raw call."""
     address = urlsplit(server.url)
-    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=SECONDS)
+    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=seconds)
     with contextlib.closing(connection):
         connection.request(method, path, body, headers)
         response = connection.getresponse()

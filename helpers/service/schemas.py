@@ -32,6 +32,9 @@ Text = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=MA
 Name = Annotated[
     str, StringConstraints(strict=True, min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
+NOT_BLANK = (
+    r"[^\s\x1c-\x1f\x85\ufeff]"  # white space differs from one regex language to another; here it is all of theirs
+)
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 # 1.0 is an integer in JSON Schema, and some languages write every number so; "1" and true are none.
 Whole = BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
@@ -54,7 +57,7 @@ class Guidance(Wire):
 
     type: Literal["choice"]
     value: Annotated[
-        list[Annotated[str, StringConstraints(strict=True, min_length=1, max_length=32, pattern=r"\S")]],
+        list[Annotated[str, StringConstraints(strict=True, min_length=1, max_length=32, pattern=NOT_BLANK)]],
         Field(min_length=1, max_length=10),
     ]
 
