@@ -14,9 +14,10 @@ import uuid
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from helpers import connect
 from helpers.service import __main__ as program
 from helpers.service import commands, launcher, logs
-from tests.conftest import TOKEN, WORKSPACE, file_mode
+from tests.conftest import ROOT, TOKEN, WORKSPACE, file_mode
 from tests.fake_engine import FakeEngine
 from tests.http_call import BASE_ID, HEADERS, call, fetch
 from tests.stub.server import ThreadedServer
@@ -276,3 +277,46 @@ def test_logs_follow_what_is_added_past_a_new_file(tmp_path):
     finally:
         following.kill()
         following.wait(10)
+
+
+# --- the instructor's recipe in notebooks/README.md
+
+
+def recipe(language: str, word: str) -> str:
+    """The first block of that language on the page that has the word in it."""
+    page = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
+    return next(block for block in re.findall(rf"```{language}\n(.*?)```", page, re.S) if word in block)
+
+
+def test_the_recipe_for_a_room_works_as_it_is_written(start_service, tmp_path, monkeypatch, capsys):
+    python, _, module, *options = shlex.split(recipe("sh", "helpers.service"))
+    assert (python, module) == (".venv/bin/python", "helpers.service")
+    assert program._parse(options).port == 8080
+    monkeypatch.delenv(program.TOKEN_VARIABLE, raising=False)
+    options[options.index("8080")] = "0"
+    service = start_service(tmp_path / "room", *options, module="tests.fake_service", token=None)
+    given = {
+        "THE-MACHINE:8080": service.url.removeprefix("http://").removesuffix("/api"),
+        "THE-TOKEN": service.log().split("(GRADIENT_ACCESS_TOKEN): ")[1].split()[0],
+    }
+    for line in recipe("sh", "export").splitlines():
+        name, value = shlex.split(line)[1].split("=", 1)
+        for word, real in given.items():
+            value = value.replace(word, real)
+        monkeypatch.setenv(name, value)
+    connect()
+    assert (
+        capsys.readouterr().out == f"Connected to the local Gradient service at {service.url}, workspace learner_07.\n"
+    )
+
+
+def test_both_shells_are_told_the_same():
+    powershell = re.findall(r'^\$env:(\w+) = "(.*)"$', recipe("powershell", "$env"), re.M)
+    assert powershell == re.findall(r"^export (\w+)=(.*)$", recipe("sh", "export"), re.M)
+    assert len(powershell) == 3
+
+
+def test_every_command_on_the_pages_is_one_that_the_service_takes():
+    pages = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "notebooks/README.md")]
+    lines = [line for page in pages for line in re.findall(r"python -m helpers\.service([^`\n]*)", page)]
+    assert {program._parse(shlex.split(line)).command for line in lines} == {"serve", "status", "logs", "stop"}

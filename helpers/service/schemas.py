@@ -32,9 +32,7 @@ Text = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=MA
 Name = Annotated[
     str, StringConstraints(strict=True, min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
-NOT_BLANK = (
-    r"[^\s\x1c-\x1f\x85\ufeff]"  # white space differs from one regex language to another; here it is all of theirs
-)
+NOT_BLANK = r"[^\s\x1c-\x1f\x85\ufeff]"  # regex languages differ in what white space is; here it is all of theirs
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 # 1.0 is an integer in JSON Schema, and some languages write every number so; "1" and true are none.
 Whole = BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
