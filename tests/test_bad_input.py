@@ -48,13 +48,13 @@ FINE = {200, 400, 404, 501}  # what a request may be answered that has the token
 class ForgetfulEngine(FakeEngine):
     """Keeps of a fine-tune the last sample alone, and of a request nothing: thousands come here."""
 
-    def complete(self, request, base_slug, adapter):
+    def complete(self, *call_):
         self.requests.clear()
-        return super().complete(request, base_slug, adapter)
+        return super().complete(*call_)
 
-    def fine_tune(self, samples, adapter, into):
+    def fine_tune(self, samples, adapter, *rest):
         self.tunings.clear()
-        return super().fine_tune(samples[-1:], AdapterState(adapter.base_slug), into)
+        return super().fine_tune(samples[-1:], AdapterState(adapter.base_slug), *rest)
 
 
 class Room(ThreadedServer):
