@@ -69,13 +69,29 @@ def base(gradient):
 
 
 class ServiceProcess:
-    """`python -m helpers.service` on a free port, with its log shown when something goes wrong."""
+    """`python -m helpers.service` on a free port, with its log shown when something goes wrong.
 
-    def __init__(self, data: Path, *options: str) -> None:
+    Args:
+        data: its data folder.
+        options: of the command.
+        module: `tests.fake_service` for the same program with a fake engine.
+        token: the access token to give it, or None.
+    """
+
+    def __init__(self, data: Path, *options: str, module: str = "helpers.service", token: str | None = TOKEN) -> None:
         self.data = data
         self._log = (data.parent / f"{data.name}.log").open("w+")
-        command = [sys.executable, "-m", "helpers.service", "--data-dir", str(data), "--token", TOKEN, *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, text=True, cwd=data.parent)
+        given = [] if token is None else ["--token", token]
+        command = [sys.executable, "-m", module, "--data-dir", str(data), *given, *options]
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            cwd=data.parent,
+            env={**os.environ, "PYTHONPATH": path},
+        )
         started = time.monotonic()
         line = self.process.stdout.readline()
         self.ready_seconds = time.monotonic() - started
@@ -100,10 +116,10 @@ def start_service() -> Iterator[Callable[..., ServiceProcess]]:
     """Starts real service processes, and ends those that are left at the end of the session."""
     started: list[ServiceProcess] = []
 
-    def start(data: Path | None = None, *options: str) -> ServiceProcess:
+    def start(data: Path | None = None, *options: str, **settings: str | None) -> ServiceProcess:
         folder = data or Path(tempfile.mkdtemp(prefix="gradient-test-")) / "data"
         folder.mkdir(parents=True, exist_ok=True)
-        started.append(ServiceProcess(folder, *options))
+        started.append(ServiceProcess(folder, *options, **settings))
         return started[-1]
 
     yield start

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import uuid
-from urllib.parse import urlsplit
 
 import pytest
 from gradientai import CapabilityFilterOption
 from gradientai.openapi.client.exceptions import BadRequestException, NotFoundException, ServiceException
 
 from helpers.service import errors
-from helpers.service.app import MAX_BODY_BYTES
 from helpers.service.catalog import CLASSIC_MODELS
+from helpers.service.guard import MAX_BODY_BYTES
 from tests.conftest import TOKEN, WORKSPACE
-
-BASE_ID = CLASSIC_MODELS[2][0]
-HEADERS = {"Authorization": f"Bearer {TOKEN}", "x-gradient-workspace-id": WORKSPACE, "Content-Type": "application/json"}
-
-
-def call(server, method: str, path: str, body=None, headers=HEADERS):
-    """Status, parsed body and headers of a raw call; a body that is no dict or list is sent as it is."""
-    address = urlsplit(server.url)
-    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
-    raw = json.dumps(body) if isinstance(body, (dict, list)) else body
-    connection.request(method, path, raw, headers)
-    response = connection.getresponse()
-    answer = response.read()
-    connection.close()
-    return response.status, json.loads(answer), response.headers
+from tests.http_call import BASE_ID, HEADERS, call
 
 
 def message_of(error) -> str:

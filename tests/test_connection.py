@@ -104,7 +104,7 @@ def test_a_service_that_dies_gives_its_reason_soon(tmp_path, monkeypatch):
     started = time.monotonic()
     with pytest.raises(GradientError, match="GRADIENT_LOCAL_CACHE_DIR") as failure:
         connect()
-    assert "end of its log" in str(failure.value)
+    assert "end of its output" in str(failure.value)
     assert time.monotonic() - started < launcher.START_SECONDS
 
 
@@ -134,7 +134,7 @@ def test_progress_is_shown_while_the_model_is_fetched(server, monkeypatch, capsy
         return (503 if "doing" in now else 200), now
 
     monkeypatch.setattr(launcher, "find", lambda data: launcher.Service(server.url, TOKEN, 1, "i"))
-    monkeypatch.setattr(launcher, "_health", health)
+    monkeypatch.setattr(launcher, "health_of", health)
     connect()
     assert "Downloading: " in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""HTTP routes of the Gradient API, and nothing else: who may call, what a body means, how an error looks.
+"""HTTP routes of the Gradient API, and nothing else: what a body means, how an answer and a refusal look.
 
 `create_app` is called by `__main__.py`, which loads the engine meanwhile, and by the tests' stub server.
 """
@@ -6,9 +6,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import re
-import secrets
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -17,20 +14,25 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.responses import PlainTextResponse
 
 from . import catalog, errors, schemas
 from .engine import DEFAULT_MAX_TOKENS, CompletionRequest, SamplePart, TuningSample
+from .guard import (
+    BODY_SECONDS,
+    HEALTH_PATH,
+    MAX_BODY_BYTES,
+    METRICS_PATH,
+    WORKSPACE_HEADER,
+    EnvelopeResponse,
+    Guard,
+    answer,
+)
+from .metrics import Metrics
 from .operations import Operations
 from .store import Adapter
 
-MAX_BODY_BYTES = 8_000_000
-WORKSPACE_HEADER = "x-gradient-workspace-id"
-
-_WORKSPACE = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _NOT_SERVED = ("embeddings", "files", "rag-collections", "blocks")
-
-log = logging.getLogger("gradient.service")
 
 
 @dataclass
@@ -52,113 +54,50 @@ class Status:
     last_request: float = field(default_factory=time.monotonic)
 
 
-class EnvelopeResponse(Response):
-    """JSON in ASCII, so that no text a caller sent (a lone surrogate, say) can break the answer."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, allow_nan=False).encode("ascii")
-
-
-def create_app(status: Status, token: str | None) -> FastAPI:
+def create_app(status: Status, token: str | None, *, any_host: bool = False) -> FastAPI:
     """The HTTP application.
 
     Args:
         status: where the operations appear once the engine is loaded.
         token: the access token that every API call must bring; None accepts any token.
+        any_host: take calls under any name, as a service that others reach must, and not under this machine's alone.
     """
     app = FastAPI(
         title="Local Gradient service",
         description="The Gradient API, answered and fine-tuned on this machine.",
         default_response_class=EnvelopeResponse,
     )
+    metrics = Metrics(lambda: status.operations.load() if status.operations else (0, 0, 0))
     app.add_exception_handler(errors.ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_api_route("/health", lambda: _health(status), methods=["GET"])
-    app.include_router(_api(status), prefix="/api")
-    app.add_middleware(Guard, status=status, token=token)
+    app.include_router(_own_calls(status, metrics))
+    app.include_router(_api(status, metrics), prefix="/api")
+    app.add_middleware(Guard, status=status, token=token, any_host=any_host, metrics=metrics)
     return app
 
 
-class Guard:
-    """Refuses API calls without the right token or a workspace before their body is read, turns what no one foresaw
-    into the error envelope, and logs one line a call."""
+def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
+    """What is no call of the Gradient API."""
+    own = APIRouter()
 
-    def __init__(self, app: ASGIApp, status: Status, token: str | None) -> None:
-        self._app = app
-        self._status = status
-        self._token = token
+    @own.get(HEALTH_PATH, responses={503: {"description": "It is still loading"}})
+    def health():
+        if status.operations is not None:
+            return EnvelopeResponse({"status": "ready", "instance": status.instance})
+        loading = {"status": "loading", "instance": status.instance, "doing": status.doing, "progress": status.progress}
+        return EnvelopeResponse(loading, status_code=503)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith("/api"):
-            return await self._app(scope, receive, send)
-        started = time.perf_counter()
-        seen = {"status": 500}
+    @own.get(METRICS_PATH, response_class=PlainTextResponse, responses={401: {"model": schemas.ErrorAnswer}})
+    def metrics_text():
+        return Response(metrics.text(), media_type=metrics.content_type)
 
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                seen["status"] = message["status"]
-            await send(message)
-
-        self._status.last_request = time.monotonic()
-        try:
-            self._check({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]})
-            await self._app(scope, _limited(receive), sending)
-        except errors.ServiceError as refusal:
-            await _answer(refusal)(scope, receive, sending)
-        except Exception as error:  # noqa: BLE001 - no stack trace may leave the service
-            await _answer(_crash(error, scope["path"]))(scope, receive, sending)
-        finally:
-            milliseconds = (time.perf_counter() - started) * 1000
-            log.info("%s %s %d %.0f ms", scope["method"], ascii(scope["path"]), seen["status"], milliseconds)
-
-    def _check(self, headers: dict[str, str]) -> None:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not given:
-            raise errors.ServiceError(
-                401, "The access token is missing: send the header 'Authorization: Bearer <GRADIENT_ACCESS_TOKEN>'."
-            )
-        if self._token is not None and not secrets.compare_digest(given.encode(), self._token.encode()):
-            raise errors.ServiceError(
-                401, "The access token is not the one of this service: check GRADIENT_ACCESS_TOKEN, or call connect()."
-            )
-        if not _WORKSPACE.fullmatch(headers.get(WORKSPACE_HEADER, "")):
-            raise errors.ServiceError(
-                400,
-                f"The header {WORKSPACE_HEADER} is missing or not a workspace id (letters, digits and '_.:-', up to "
-                "128): send the value of GRADIENT_WORKSPACE_ID.",
-                "queryOrPathParsingError",
-            )
-        if self._status.operations is None:
-            raise errors.busy(f"The service is not ready yet ({self._status.doing}): try again in a moment.")
+    return own
 
 
-def _limited(receive: Receive) -> Receive:
-    """The same stream of a request's body, ended with a refusal when it has grown too large."""
-    total = 0
-
-    async def limited() -> Message:
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        if total > MAX_BODY_BYTES:
-            raise HTTPException(413)
-        return message
-
-    return limited
-
-
-def _health(status: Status) -> EnvelopeResponse:
-    if status.operations is not None:
-        return EnvelopeResponse({"status": "ready", "instance": status.instance})
-    loading = {"status": "loading", "instance": status.instance, "doing": status.doing, "progress": status.progress}
-    return EnvelopeResponse(loading, status_code=503)
-
-
-def _api(status: Status) -> APIRouter:  # one short function per call, together so that they share `status`
-    api = APIRouter(responses={400: {"model": schemas.ErrorAnswer}, 404: {"model": schemas.ErrorAnswer}})
+def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function per call, together to share these
+    refused = {"model": schemas.ErrorAnswer, "description": "Refused, with a sentence that says why"}
+    api = APIRouter(responses={"4XX": refused, "5XX": refused})
 
     @api.get("/models", response_model=schemas.ModelsAnswer)
     def list_models(
@@ -197,7 +136,8 @@ def _api(status: Status) -> APIRouter:  # one short function per call, together 
     async def fine_tune_model(request: Request, model_id: str, body: schemas.FineTuneBody):
         samples = [_tuning_sample(sample) for sample in body.samples]
         outcome = await status.operations.fine_tune(_workspace(request), model_id, samples)
-        log.info("fine-tune of %s: %d steps on %d samples", ascii(model_id), outcome.steps, len(samples))
+        metrics.tuned(outcome.steps, outcome.trainable_tokens)
+        request.state.noted.update(samples=len(samples), tokens=outcome.trainable_tokens, steps=outcome.steps)
         return schemas.FineTuneAnswer(number_of_trainable_tokens=outcome.trainable_tokens, sum_loss=outcome.sum_loss)
 
     @api.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
@@ -261,23 +201,24 @@ def _no_such_call(method: str, path: str) -> errors.ServiceError:
     )
 
 
-def _answer(error: errors.ServiceError) -> EnvelopeResponse:
-    return EnvelopeResponse(error.body(), status_code=error.status, headers=error.headers)
-
-
 async def _on_service_error(_: Request, error: errors.ServiceError) -> EnvelopeResponse:
-    return _answer(error)
+    return answer(error)
 
 
 async def _on_http_error(request: Request, error: HTTPException) -> EnvelopeResponse:
     """FastAPI's own refusals: no such route, a body that is too large, a body that no JSON parser can read."""
     if error.status_code in (404, 405):
-        return _answer(_no_such_call(request.method, request.url.path.removeprefix("/api").lstrip("/")))
+        return answer(_no_such_call(request.method, request.scope["path"].removeprefix("/api").lstrip("/")))
     if error.status_code == 413:
         detail = f"it is larger than {MAX_BODY_BYTES // 1_000_000} MB; send less at a time"
+    elif error.status_code == 408:
+        detail = f"it had not arrived after {BODY_SECONDS} seconds; send it again"
     else:
         detail = "it can't be read as JSON in UTF-8"
-    return _answer(_body_refusal(error.status_code, detail, []))
+    refusal = _body_refusal(error.status_code, detail, [])
+    if error.status_code == 408:
+        refusal.headers["Connection"] = "close"  # or the rest of the body would keep the connection
+    return answer(refusal)
 
 
 async def _on_invalid(_: Request, error: RequestValidationError) -> EnvelopeResponse:
@@ -288,10 +229,10 @@ async def _on_invalid(_: Request, error: RequestValidationError) -> EnvelopeResp
     more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
     found = json.loads(json.dumps(found, default=str))
     if in_body:
-        return _answer(_body_refusal(400, listed + more, found))
+        return answer(_body_refusal(400, listed + more, found))
     payload = {"formattedValidationError": listed, "validationError": found}
     message = f"The address is not right: {listed}{more}."
-    return _answer(errors.ServiceError(400, message, "queryOrPathParsingError", payload))
+    return answer(errors.ServiceError(400, message, "queryOrPathParsingError", payload))
 
 
 def _body_refusal(status: int, detail: str, found: list[dict[str, Any]]) -> errors.ServiceError:
@@ -310,13 +251,3 @@ def _problem(problem: dict[str, Any]) -> str:
 def _field(problem: dict[str, Any]) -> str:
     names = [str(name) for name in problem["loc"][1:] if name not in ("text", "parts")]
     return errors.shown(".".join(names))[1:-1] or "the whole"
-
-
-def _crash(error: Exception, path: str) -> errors.ServiceError:
-    if isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError)):
-        log.error("disk: %s", error)
-        return errors.failed(
-            f"The service could not write its data ({error.strerror}); nothing was changed. Make room, then try again."
-        )
-    log.error("unexpected %s in %s", type(error).__name__, ascii(path), exc_info=error)
-    return errors.failed("The service failed on this request; its log says why. Other requests are unaffected.")

@@ -1,7 +1,7 @@
 """Finds, starts and stops the one local service that a user's notebooks share.
 
 A running service says where it is in `<data>/service.json`, which only its user can read because the access token is in
-it. Called by `helpers.connection` (and by the service itself, to write that file).
+it. Called by `helpers.connection`, `commands.py`, and by the service itself, to write that file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import filelock
 from .. import private_file
 
 ADDRESS_FILE = "service.json"
-LOG_FILE = "service.log"
+OUTPUT_FILE = "service.out"  # what a started service prints, such as why it can't start; its log is another file
 IDLE_HOURS = 8
 START_SECONDS = 60  # without any progress; a download may take longer as long as it moves
 STOP_SECONDS = 15
@@ -33,7 +33,7 @@ LOG_LINES = 12
 
 
 class LauncherError(RuntimeError):
-    """Raised when the local service can't be started; the message says why, with the end of its log."""
+    """Raised when the local service can't be started; the message says why, with the end of its output."""
 
 
 class AlreadyRunning(RuntimeError):
@@ -64,7 +64,7 @@ def find(data: Path) -> Service | None:
         service = Service(known["url"], known["token"], known["pid"], known["instance"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    _, health = _health(service)
+    _, health = health_of(service)
     return service if health.get("instance") == service.instance else None
 
 
@@ -149,17 +149,18 @@ def only_one(data: Path) -> Iterator[None]:
 
 
 def _spawn(data: Path, token: str) -> subprocess.Popen:
-    """Starts the service detached from this kernel, so that it outlives it, with its output in the log file."""
+    """Starts the service detached from this kernel, so that it outlives it."""
     environment = {**os.environ, "GRADIENT_LOCAL_TOKEN": token, "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "helpers.service", "--data-dir", str(data), "--idle-hours", str(IDLE_HOURS)]
+    options = ["--data-dir", str(data), "--idle-hours", str(IDLE_HOURS), "--quiet"]
+    command = [sys.executable, "-m", "helpers.service", *options]
     detached = (
         {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
         if os.name == "nt"
         else {"start_new_session": True}
     )
-    with (data / LOG_FILE).open("wb") as log:
+    with (data / OUTPUT_FILE).open("wb") as output:
         return subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **detached
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **detached
         )
 
 
@@ -180,7 +181,7 @@ def _wait_until_ready(data: Path, service: Service, process, progress: Callable[
     """Polls /health; gives up when nothing has moved for START_SECONDS."""
     last, deadline = None, time.monotonic() + START_SECONDS
     while True:
-        code, health = _health(service)
+        code, health = health_of(service)
         if code == 200:
             return
         if process is not None:
@@ -206,19 +207,34 @@ def _raise_if_dead(data: Path, process: subprocess.Popen) -> None:
 
 def _log_end(data: Path) -> str:
     try:
-        lines = (data / LOG_FILE).read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+        lines = (data / OUTPUT_FILE).read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
     except OSError:
         return ""
-    return f" The end of its log ({data / LOG_FILE}):\n" + "\n".join(lines)
+    return f" The end of its output ({data / OUTPUT_FILE}):\n" + "\n".join(lines)
 
 
-def _health(service: Service) -> tuple[int | None, dict]:
+def health_of(service: Service) -> tuple[int | None, dict]:
     """Status code and body of GET /health, or (None, {}) if nothing answers."""
     try:
-        address = urlsplit(service.url)
-        with contextlib.closing(http.client.HTTPConnection(address.hostname, address.port, timeout=5)) as connection:
-            connection.request("GET", "/health")
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
+        code, body = _get(service, "/health", {})
+        health = json.loads(body)
+        return code, health if isinstance(health, dict) else {}
     except (OSError, ValueError, TypeError, http.client.HTTPException):
         return None, {}
+
+
+def metrics_of(service: Service) -> str:
+    """The text of GET /metrics, or nothing if it does not answer."""
+    try:
+        code, body = _get(service, "/metrics", {"Authorization": f"Bearer {service.token}"})
+        return body.decode() if code == 200 else ""
+    except (OSError, ValueError, http.client.HTTPException):
+        return ""
+
+
+def _get(service: Service, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
+    address = urlsplit(service.url)
+    with contextlib.closing(http.client.HTTPConnection(address.hostname, address.port, timeout=5)) as connection:
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.read()

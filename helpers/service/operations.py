@@ -58,6 +58,8 @@ class Operations:
                 "those of this workspace, create_model_adapter makes one.",
                 "unknownModelAdapter",
             )
+        if not catalog.is_adapter_id(model_id):  # what has another form never becomes part of a path
+            raise errors.unknown_adapter(model_id)
         return self._store.get(workspace, model_id)
 
     def create(
@@ -129,6 +131,10 @@ class Operations:
     def _state(self, adapter: Adapter) -> AdapterState:
         slug = self._base_models[adapter.base_model_id].slug
         return AdapterState(slug, adapter.rank, adapter.learning_rate, self._store.folder(adapter))
+
+    def load(self) -> tuple[int, int, int]:
+        """How many requests run, how many wait, and how many adapters there are."""
+        return (*self._scheduler.load(), self._store.count())
 
     def close(self) -> None:
         """Ends what is running and frees everything."""

@@ -34,6 +34,11 @@ class Turns:
         """Whether no one holds it or waits for it."""
         return not (self._shared or self._exclusive or self._waiting)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for it."""
+        return len(self._waiting)
+
     async def acquire(self, exclusive: bool) -> None:
         """Waits for a turn; those who came earlier go first."""
         turn = asyncio.get_running_loop().create_future()
@@ -77,6 +82,11 @@ class Scheduler:
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="engine")
         self._turns: dict[str, Turns] = {}
         self._busy = 0
+
+    def load(self) -> tuple[int, int]:
+        """How many requests run, and how many wait for a worker or an adapter; any thread may ask."""
+        running = min(self._busy, WORKERS)
+        return running, self._busy - running + sum(turns.waiting for turns in list(self._turns.values()))
 
     @asynccontextmanager
     async def turn(self, key: str, exclusive: bool) -> AsyncIterator[None]:

@@ -10,7 +10,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictInt, StringConstraints, Tag
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    StrictInt,
+    StringConstraints,
+    Tag,
+)
 from pydantic.alias_generators import to_camel
 
 MAX_NAME_CHARACTERS = 256
@@ -22,7 +32,10 @@ Text = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=MA
 Name = Annotated[
     str, StringConstraints(strict=True, min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
+NOT_BLANK = r"[^\s\x1c-\x1f\x85\ufeff]"  # regex languages differ in what white space is; here it is all of theirs
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+# 1.0 is an integer in JSON Schema, and some languages write every number so; "1" and true are none.
+Whole = BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 class Wire(BaseModel):
@@ -42,7 +55,7 @@ class Guidance(Wire):
 
     type: Literal["choice"]
     value: Annotated[
-        list[Annotated[str, StringConstraints(strict=True, min_length=1, max_length=32, pattern=r"\S")]],
+        list[Annotated[str, StringConstraints(strict=True, min_length=1, max_length=32, pattern=NOT_BLANK)]],
         Field(min_length=1, max_length=10),
     ]
 
@@ -58,9 +71,9 @@ class CompleteBody(Wire):
 
     query: Text
     auto_template: StrictBool | None = None
-    max_generated_token_count: Annotated[StrictInt, Field(gt=0, lt=512)] | None = None
+    max_generated_token_count: Annotated[StrictInt, Field(gt=0, lt=512), Whole] | None = None
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
-    top_k: Annotated[StrictInt, Field(gt=0, le=1_000_000)] | None = None
+    top_k: Annotated[StrictInt, Field(gt=0, le=1_000_000), Whole] | None = None
     top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
     guidance: Guidance | None = None
     rag: Rag | None = None
@@ -124,7 +137,7 @@ class NewModel(Wire):
 class LoraHyperparameters(Wire):
     """`rank` is the inner size of the adapter's matrices."""
 
-    rank: Annotated[StrictInt, Field(gt=0, le=32)] | None = None
+    rank: Annotated[StrictInt, Field(gt=0, le=32), Whole] | None = None
 
 
 class TrainingArguments(Wire):

@@ -100,6 +100,11 @@ class Store:
         """A workspace's adapters, oldest first."""
         return self._select("WHERE workspace = ? ORDER BY rowid", (workspace,))
 
+    def count(self) -> int:
+        """How many adapters all workspaces have together."""
+        with self._lock:
+            return self._database.execute("SELECT COUNT(*) FROM adapters").fetchone()[0]
+
     def delete(self, workspace: str, adapter_id: str) -> None:
         """Forgets an adapter and removes its folder.
 

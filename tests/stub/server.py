@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvicorn
 
-from helpers.service.__main__ import _listen
+from helpers.service.__main__ import _listen, http_config
 from helpers.service.app import Status, create_app
 from helpers.service.engine import Engine
 from helpers.service.operations import Operations
@@ -22,15 +22,15 @@ class ThreadedServer:
         engine: what answers.
         data: folder for adapters.
         token: the access token to insist on, or None.
+        any_host: take calls under any name, as a service that others reach does.
     """
 
-    def __init__(self, engine: Engine, data: Path, token: str | None = None) -> None:
+    def __init__(self, engine: Engine, data: Path, token: str | None = None, any_host: bool = False) -> None:
         self.status = Status()
         self.status.operations = Operations(engine, Store(data))
         self._socket = _listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/api"
-        config = uvicorn.Config(create_app(self.status, token), log_config=None, access_log=False)
-        self._server = uvicorn.Server(config)
+        self._server = uvicorn.Server(http_config(create_app(self.status, token, any_host=any_host)))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
 
     def use(self, engine: Engine, data: Path) -> None:
