@@ -66,10 +66,10 @@ def unprocessable(message: str) -> ServiceError:
 
 
 def nan_loss() -> ServiceError:
-    """Raised when a fine-tune's loss stopped being a number; the adapter is as it was before the call."""
+    """Raised when a fine-tune's loss ran away or stopped being a number; the adapter is as it was before the call."""
     return ServiceError(
         400,
-        "The loss became infinite or not a number, so this call was undone and the adapter is as it was before it. "
+        "The loss ran away instead of falling, so this call was undone and the adapter is as it was before it. "
         "Create an adapter with a smaller learning_rate (2e-3 is the default) and fine-tune that.",
         "nanLoss",
     )

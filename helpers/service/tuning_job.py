@@ -17,7 +17,7 @@ def threads() -> int:
 
 
 class NanLoss(ArithmeticError):
-    """Raised when a loss, a gradient or a weight stopped being a finite number."""
+    """Raised when the loss ran away, or a loss, a gradient or a weight stopped being a finite number."""
 
 
 @dataclass(frozen=True)
