@@ -145,9 +145,10 @@ def _load(options, data, url, status, server, failures) -> None:
             time.sleep(0.01)
         print(f"Gradient service ready at {url}", flush=True)
     except Exception as error:  # noqa: BLE001 - whatever it is, the service can't run
+        from .errors import ServiceError
         from .weights import WeightsError
 
-        if not isinstance(error, WeightsError):
+        if not isinstance(error, (WeightsError, ServiceError)):
             logging.getLogger("gradient.service").exception("the engine could not be loaded")
         failures.append(str(error))
         server.should_exit = True

@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import secrets
+import sqlite3
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -313,10 +314,12 @@ def _field(problem: dict[str, Any]) -> str:
 
 
 def _crash(error: Exception, path: str) -> errors.ServiceError:
-    if isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError)):
+    disk = isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError))
+    if disk or isinstance(error, sqlite3.Error):
         log.error("disk: %s", error)
         return errors.failed(
-            f"The service could not write its data ({error.strerror}); nothing was changed. Make room, then try again."
+            f"The service could not read or write its data ({getattr(error, 'strerror', None) or error}); nothing was "
+            "changed. Make room or set its permissions right, then try again."
         )
     log.error("unexpected %s in %s", type(error).__name__, ascii(path), exc_info=error)
     return errors.failed("The service failed on this request; its log says why. Other requests are unaffected.")
