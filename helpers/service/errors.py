@@ -85,6 +85,11 @@ def failed(message: str, status: int = 500) -> ServiceError:
     return ServiceError(status, message, "failed")
 
 
+def given_up() -> ServiceError:
+    """Raised when work was ended because its client has hung up; only the log shows it (499 is nginx's number)."""
+    return ServiceError(499, "The client hung up, so this call was ended and changed nothing.", "failed")
+
+
 def shown(value: object, limit: int = 60) -> str:
     """A caller's value as it may stand in a message: quoted, cut, with control characters and surrogates escaped."""
     text = ascii(value)

@@ -7,8 +7,8 @@ A folder is written under a temporary name, made durable, renamed, and only then
 adapter's version. So a kill at any moment leaves either the version before or the version after, and never half of one;
 what no row names is removed at the next start. Called by `operations.py`; methods may be called from several threads.
 
-A method that raises OSError or sqlite3.Error (disk full, folder read-only, database locked) has changed nothing, and the
-next call works once the cause is gone.
+A method that raises OSError or sqlite3.Error (disk full, folder read-only, database locked) has changed nothing, and
+the next call works once the cause is gone.
 """
 
 from __future__ import annotations
