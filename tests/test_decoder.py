@@ -226,7 +226,7 @@ def lora_files(folder: Path, number: int, rank: int = 8) -> list[Path]:
         for layer in range(30):
             for name, (rows, columns) in sizes.items():
                 for half, shape in (("a", (rank, columns)), ("b", (rows, rank))):
-                    values = random.standard_normal(shape, dtype=np.float32) * 0.03
+                    values = random.standard_normal(shape, dtype=np.float32) * 0.06
                     writer.add_tensor(f"blk.{layer}.{name}.weight.lora_{half}", values)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -252,10 +252,9 @@ def test_a_hundred_adapters_stay_within_memory_and_come_back_with_the_same_answe
     with ThreadPoolExecutor(16) as pool:
         first = list(pool.map(answer, files))
         after_one_round = resident_mb()
-        for _ in range(2):
-            assert list(pool.map(answer, files)) == first
-        alone = [answer(path) for path in files[::20]]
-    assert alone == first[::20]
+        assert list(pool.map(answer, files)) == first
+        alone = [answer(path) for path in files[::25]]
+    assert alone == first[::25]
     assert len(set(first)) > 90
     assert sum(path.stat().st_size for path in subject._current.adapters) <= decoder.MAX_ADAPTER_BYTES
     bound = before + 2 * decoder.MAX_ADAPTER_BYTES / 1e6 + 350  # two generations at the most
