@@ -1,0 +1,148 @@
+"""`kill -9` of the real service and of its tuner, at random moments of a stream of fine-tunes: nothing is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import random
+import signal
+import sqlite3
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import WORKSPACE, ServiceProcess
+from tests.test_real_engine import FACTS, ask, sample
+from tests.test_tuner_process import gone
+
+pytestmark = [pytest.mark.model, pytest.mark.skipif(os.name == "nt", reason="signals")]
+SEED = 5
+KILLS = 30
+TUNER_KILLS = 6
+STREAM_SECONDS = 1.5  # a kill comes at some moment of this, from the first answered fine-tune on
+STATE_FILES = ("adapter_model.safetensors", "optimizer.pt", "adapter.gguf")
+
+
+@dataclass
+class Expected:
+    """What must be found after a kill: each adapter's digests as last answered, and the one call in flight."""
+
+    digests: dict[str, str] = field(default_factory=dict)
+    in_flight: str | None = None
+
+
+def digests(data: Path) -> dict[str, str]:
+    """One digest per adapter over all that its fine-tune wrote, the optimizer's state included; "" before the first."""
+    with contextlib.closing(sqlite3.connect(f"file:{data / 'adapters.sqlite3'}?mode=ro", uri=True)) as database:
+        rows = database.execute("SELECT id, version FROM adapters").fetchall()
+    found = {}
+    for adapter, version in rows:
+        folder = data / "adapters" / adapter / f"v{version}"
+        found[adapter] = digest(folder) if version else ""
+    return found
+
+
+def digest(folder: Path) -> str:
+    hashed = hashlib.sha256()
+    for name in STATE_FILES:
+        hashed.update((folder / name).read_bytes())
+    return hashed.hexdigest()
+
+
+def versions_on_disk(data: Path) -> dict[str, list[str]]:
+    return {folder.name: [path.name for path in folder.iterdir()] for folder in (data / "adapters").iterdir()}
+
+
+def tuner_pid(service: ServiceProcess) -> int | None:
+    psutil = pytest.importorskip("psutil")
+    for child in psutil.Process(service.process.pid).children():
+        if "spawn_main" in " ".join(child.cmdline()):
+            return child.pid
+    return None
+
+
+def stream(adapters, data: Path, expected: Expected, chance: random.Random, answered: threading.Event) -> None:
+    """One-token fine-tunes on random adapters, each call noted before and after, until the service is gone."""
+    words = ["Paris", "green", "seven", "table", "river", "music"]
+    with contextlib.suppress(Exception):
+        while True:
+            adapter = chance.choice(adapters)
+            expected.in_flight = adapter.id
+            adapter.fine_tune(samples=[{"inputs": f"The {chance.choice(words)}"}])
+            expected.digests[adapter.id] = digests(data)[adapter.id]
+            expected.in_flight = None
+            answered.set()
+
+
+def test_thirty_kills_lose_no_answered_fine_tune(start_service):
+    chance = random.Random(SEED)
+    service = start_service(None, "--no-preload")
+    data = service.data
+    base = service.gradient().list_models(only_base=True)[2]
+    for name in "abcd":
+        base.create_model_adapter(name=name, rank=1)
+    expected = Expected(digests(data))
+    answers: dict[str, str] = {}
+    before, after = 0, 0
+    for _ in range(KILLS):
+        adapters = service.gradient().list_models(only_base=False)[3:]
+        assert {adapter.id for adapter in adapters} == set(expected.digests)
+        for adapter in adapters:  # as last answered, read by the new process
+            if answers.get(adapter.id) is not None:
+                assert ask(adapter, FACTS[0][0], max_generated_token_count=4) == answers[adapter.id]
+        answered = threading.Event()
+        thread = threading.Thread(target=stream, args=(adapters, data, expected, chance, answered))
+        thread.start()
+        assert answered.wait(60), service.log()
+        time.sleep(chance.uniform(0, STREAM_SECONDS))
+        tuner = tuner_pid(service)
+        os.kill(service.process.pid, signal.SIGKILL)
+        service.process.wait(10)
+        thread.join(10)
+        assert gone(tuner, 5), "the killed service left its tuner behind"
+        found = digests(data)  # before anything is tidied up
+        changed = {adapter for adapter in found if found[adapter] != expected.digests[adapter]}
+        assert changed <= {expected.in_flight}
+        before, after = before + (not changed), after + bool(changed)
+        expected.digests, expected.in_flight = found, None
+        service = start_service(data, "--no-preload")
+        assert digests(data) == expected.digests
+        on_disk = versions_on_disk(data)
+        assert all(len(versions) == 1 for versions in on_disk.values()), on_disk
+        answers = {
+            adapter.id: ask(adapter, FACTS[0][0], max_generated_token_count=4)
+            for adapter in service.gradient().list_models(only_base=False)[3:5]
+        }
+    print(f"{KILLS} kills: {before} left the state before the call in flight, {after} the one after")
+    last = service.gradient().list_models(only_base=False)[3]
+    last.fine_tune(samples=[sample(*FACTS[1])])  # and it goes on learning from there
+    assert service.stop() == 0
+
+
+def test_a_killed_tuner_is_an_error_sentence_and_the_service_goes_on(start_service):
+    chance = random.Random(SEED)
+    service = start_service()
+    data = service.data
+    adapter = service.gradient(WORKSPACE).list_models(only_base=True)[2].create_model_adapter(name="a", rank=1)
+    adapter.fine_tune(samples=[sample(*FACTS[0])])
+    failures = 0
+    for _ in range(TUNER_KILLS):
+        before, answer = digests(data), ask(adapter, FACTS[0][0])
+        killer = threading.Timer(chance.uniform(0.0, 0.8), os.kill, (tuner_pid(service), signal.SIGKILL))
+        killer.start()
+        try:
+            adapter.fine_tune(samples=[sample(*FACTS[1])])
+        except Exception as error:  # noqa: BLE001 - the SDK's; what it says is looked at
+            failures += 1
+            assert "as it was before" in str(error)
+            assert digests(data) == before
+            assert ask(adapter, FACTS[0][0]) == answer
+        killer.join()
+        adapter.fine_tune(samples=[{"inputs": "The end"}])  # a new process took over
+    assert failures >= TUNER_KILLS / 2
+    assert set(digests(data)) == {adapter.id}
+    assert service.stop() == 0
