@@ -27,7 +27,7 @@ HOSTED_URL = "https://api.gradient.ai/api"
 LOCAL_WORKSPACE = "local_workspace"
 
 CONNECT_SECONDS = 5
-READ_SECONDS = 660  # a little longer than the service's own limit for a fine-tune
+READ_SECONDS = 920  # a little longer than the service's own limits for the wait and for a fine-tune together
 BUSY_RETRIES = 5
 BUSY_SECONDS = 10  # the longest pause before one, whatever the endpoint asks for
 

@@ -64,11 +64,15 @@ AFTER = {
     "fine_tune": {"mine": "after", "other": "safe"},
     "delete": {"other": "safe"},
 }
-ERRNOS = {"full": errno.ENOSPC, "broken": errno.EIO, "forbidden": errno.EACCES}
+FAULTS = {
+    "full once": (errno.ENOSPC, False),
+    "full from then on": (errno.ENOSPC, True),
+    "broken once": (errno.EIO, False),
+    "forbidden from then on": (errno.EACCES, True),
+}
 
 
-@pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
-@pytest.mark.parametrize("code", ERRNOS.values(), ids=ERRNOS)
+@pytest.mark.parametrize(("code", "lasting"), FAULTS.values(), ids=FAULTS)
 @pytest.mark.parametrize("kind", AFTER)
 def test_a_disk_fault_at_any_operation_changes_nothing_and_is_told(
     watched_server, engine, tmp_path, kind, code, lasting

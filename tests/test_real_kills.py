@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.model, pytest.mark.skipif(os.name == "nt", reason="sig
 SEED = 5
 KILLS = 30
 TUNER_KILLS = 6
+FIRST_SECONDS = 240  # for a tuner that loads at low priority on a busy machine
 STREAM_SECONDS = 1.5  # a kill comes at some moment of this, from the first answered fine-tune on
 STATE_FILES = ("adapter_model.safetensors", "optimizer.pt", "adapter.gguf")
 
@@ -97,7 +98,7 @@ def test_thirty_kills_lose_no_answered_fine_tune(start_service):
         answered = threading.Event()
         thread = threading.Thread(target=stream, args=(adapters, data, expected, chance, answered))
         thread.start()
-        assert answered.wait(60), service.log()
+        assert answered.wait(FIRST_SECONDS), service.log()
         time.sleep(chance.uniform(0, STREAM_SECONDS))
         tuner = tuner_pid(service)
         os.kill(service.process.pid, signal.SIGKILL)
