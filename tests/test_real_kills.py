@@ -24,7 +24,8 @@ SEED = 5
 KILLS = 30
 TUNER_KILLS = 6
 FIRST_SECONDS = 240  # for a tuner that loads at low priority on a busy machine
-STREAM_SECONDS = 1.5  # a kill comes at some moment of this, from the first answered fine-tune on
+STREAM_SECONDS = 1.5  # every third kill comes at some moment of this, from the first answered fine-tune on
+WRITE_SECONDS = 0.06  # the others come at some moment of this, from when a fine-tune has begun to write
 STATE_FILES = ("adapter_model.safetensors", "optimizer.pt", "adapter.gguf")
 
 
@@ -66,6 +67,14 @@ def tuner_pid(service: ServiceProcess) -> int | None:
     return None
 
 
+def wait_for_a_write(data: Path) -> None:
+    """Returns when a fine-tune has begun to write its result: the moments in which a kill could leave half of it."""
+    deadline = time.monotonic() + 30
+    while not any((data / "adapters").glob("*/new-*/*")):
+        assert time.monotonic() < deadline, "no fine-tune came to write"
+        time.sleep(0.001)
+
+
 def stream(adapters, data: Path, expected: Expected, chance: random.Random, answered: threading.Event) -> None:
     """One-token fine-tunes on random adapters, each call noted before and after, until the service is gone."""
     words = ["Paris", "green", "seven", "table", "river", "music"]
@@ -89,7 +98,7 @@ def test_thirty_kills_lose_no_answered_fine_tune(start_service):
     expected = Expected(digests(data))
     answers: dict[str, str] = {}
     before, after = 0, 0
-    for _ in range(KILLS):
+    for number in range(KILLS):
         adapters = service.gradient().list_models(only_base=False)[3:]
         assert {adapter.id for adapter in adapters} == set(expected.digests)
         for adapter in adapters:  # as last answered, read by the new process
@@ -99,8 +108,10 @@ def test_thirty_kills_lose_no_answered_fine_tune(start_service):
         thread = threading.Thread(target=stream, args=(adapters, data, expected, chance, answered))
         thread.start()
         assert answered.wait(FIRST_SECONDS), service.log()
-        time.sleep(chance.uniform(0, STREAM_SECONDS))
         tuner = tuner_pid(service)
+        if number % 3:
+            wait_for_a_write(data)
+        time.sleep(chance.uniform(0, WRITE_SECONDS if number % 3 else STREAM_SECONDS))
         os.kill(service.process.pid, signal.SIGKILL)
         service.process.wait(10)
         thread.join(10)
