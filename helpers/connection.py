@@ -27,8 +27,9 @@ HOSTED_URL = "https://api.gradient.ai/api"
 LOCAL_WORKSPACE = "local_workspace"
 
 CONNECT_SECONDS = 5
-READ_SECONDS = 660  # a little longer than the service's own limit for a fine-tune
+READ_SECONDS = 920  # a little longer than the service's own limits for the wait and for a fine-tune together
 BUSY_RETRIES = 5
+BUSY_SECONDS = 10  # the longest pause before one, whatever the endpoint asks for
 
 _set_by_us: dict[str, str] = {}  # what connect() put into the environment, so that it can tell it from the user's own
 
@@ -93,9 +94,14 @@ def client(url: str, token: str, workspace: str) -> Gradient:
     import urllib3
     from gradientai import Gradient
 
+    class Patience(urllib3.Retry):
+        def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
+            asked = super().get_retry_after(response)
+            return None if asked is None else min(asked, BUSY_SECONDS)
+
     gradient = Gradient(host=url, access_token=token, workspace_id=workspace)
     # A busy service answers 503 with Retry-After; nothing was done then, so asking again is safe for every method.
-    retries = urllib3.Retry(
+    retries = Patience(
         total=BUSY_RETRIES, connect=2, read=0, other=0, redirect=0, allowed_methods=None, raise_on_status=False
     )
     limits = {"timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), "retries": retries, "maxsize": 8}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+import threading
 from pathlib import Path
 
 from helpers.service import errors
@@ -26,14 +26,22 @@ class FakeEngine(Engine):
         self.fail: Exception | None = None
         self.complete_seconds = 0.0
         self.tune_seconds = 0.0
+        self.given_up = 0  # how many calls were ended early
+
+    def _work(self, seconds: float, given_up: threading.Event) -> None:
+        if seconds and given_up.wait(seconds):
+            self.given_up += 1
+            raise errors.given_up()
 
     @property
     def weights_name(self) -> str:
         return "FakeModel"
 
-    def complete(self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None) -> Completion:
+    def complete(
+        self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
+    ) -> Completion:
         self.requests.append((request, base_slug, adapter))
-        time.sleep(self.complete_seconds)
+        self._work(self.complete_seconds, given_up)
         if self.fail is not None:
             raise self.fail
         if request.choices:
@@ -42,11 +50,13 @@ class FakeEngine(Engine):
             return Completion(json.loads((adapter.folder / "learned.json").read_text())[-1], "stop")
         return Completion(f"echo: {request.prompt}"[:1000], "length")
 
-    def fine_tune(self, samples: list[TuningSample], adapter: AdapterState, into: Path) -> TuningOutcome:
+    def fine_tune(
+        self, samples: list[TuningSample], adapter: AdapterState, into: Path, given_up: threading.Event
+    ) -> TuningOutcome:
         self.tunings.append((samples, adapter))
         learned = json.loads((adapter.folder / "learned.json").read_text()) if adapter.folder else []
         (into / "learned.json").write_text("[]")  # half-written, until it is not
-        time.sleep(self.tune_seconds)
+        self._work(self.tune_seconds, given_up)
         if self.fail is not None:
             raise self.fail
         texts = ["".join(part.text for part in sample.parts) for sample in samples]

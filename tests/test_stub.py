@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from helpers.service import errors
@@ -10,6 +12,7 @@ from tests.fake_engine import FakeEngine
 from tests.stub.recorded_engine import RecordedEngine, RecordingEngine, load_recordings, save_recordings
 
 ASK = CompletionRequest("q")
+NEVER = threading.Event()  # no one gives up here
 FRESH = AdapterState("nous-hermes2")
 
 
@@ -35,14 +38,14 @@ def replayed(recording, tmp_path) -> RecordedEngine:
 
 
 def test_state_matters_and_order_does_not(recording, tmp_path):
-    before = recording.complete(ASK, "nous-hermes2", FRESH)
-    recording.fine_tune(sample("learned"), FRESH, folder(tmp_path, "a"))
-    after = recording.complete(ASK, "nous-hermes2", AdapterState("nous-hermes2", folder=tmp_path / "a"))
+    before = recording.complete(ASK, "nous-hermes2", FRESH, NEVER)
+    recording.fine_tune(sample("learned"), FRESH, folder(tmp_path, "a"), NEVER)
+    after = recording.complete(ASK, "nous-hermes2", AdapterState("nous-hermes2", folder=tmp_path / "a"), NEVER)
     stub = replayed(recording, tmp_path)
-    stub.fine_tune(sample("learned"), FRESH, folder(tmp_path, "b"))
+    stub.fine_tune(sample("learned"), FRESH, folder(tmp_path, "b"), NEVER)
     tuned = AdapterState("nous-hermes2", folder=tmp_path / "b")
-    assert stub.complete(ASK, "nous-hermes2", tuned) == after
-    assert stub.complete(ASK, "nous-hermes2", FRESH) == before
+    assert stub.complete(ASK, "nous-hermes2", tuned, NEVER) == after
+    assert stub.complete(ASK, "nous-hermes2", FRESH, NEVER) == before
     assert before != after
 
 
@@ -50,25 +53,25 @@ def test_repeated_questions_replay_their_answers_in_a_circle(recording, tmp_path
     engine = recording._real
     answers = []
     for _ in range(2):
-        answers.append(recording.complete(ASK, "nous-hermes2", None))
+        answers.append(recording.complete(ASK, "nous-hermes2", None, NEVER))
         engine.fail = None
     recording.recordings[next(iter(recording.recordings))]["answers"][1]["text"] = "the second"
     stub = replayed(recording, tmp_path)
-    texts = [stub.complete(ASK, "nous-hermes2", None).text for _ in range(4)]
+    texts = [stub.complete(ASK, "nous-hermes2", None, NEVER).text for _ in range(4)]
     assert texts == ["echo: q", "the second", "echo: q", "the second"]
 
 
 def test_refusals_are_recorded_too(recording, tmp_path):
     recording._real.fail = errors.unprocessable("too long")
     with pytest.raises(errors.ServiceError):
-        recording.complete(ASK, "nous-hermes2", None)
+        recording.complete(ASK, "nous-hermes2", None, NEVER)
     with pytest.raises(errors.ServiceError):
-        recording.fine_tune(sample("x"), FRESH, folder(tmp_path, "a"))
+        recording.fine_tune(sample("x"), FRESH, folder(tmp_path, "a"), NEVER)
     stub = replayed(recording, tmp_path)
     with pytest.raises(errors.ServiceError, match="too long"):
-        stub.complete(ASK, "nous-hermes2", None)
+        stub.complete(ASK, "nous-hermes2", None, NEVER)
     with pytest.raises(errors.ServiceError, match="too long"):
-        stub.fine_tune(sample("x"), FRESH, folder(tmp_path, "b"))
+        stub.fine_tune(sample("x"), FRESH, folder(tmp_path, "b"), NEVER)
 
 
 @pytest.mark.parametrize(
@@ -82,18 +85,18 @@ def test_refusals_are_recorded_too(recording, tmp_path):
     ids=["prompt", "parameter", "base", "adapter"],
 )
 def test_what_was_not_recorded_is_refused_with_the_command(recording, tmp_path, request_, base, adapter):
-    recording.complete(ASK, "nous-hermes2", None)
+    recording.complete(ASK, "nous-hermes2", None, NEVER)
     with pytest.raises(errors.ServiceError, match=r"python -m tests\.stub\.record") as refusal:
-        replayed(recording, tmp_path).complete(request_, base, adapter)
+        replayed(recording, tmp_path).complete(request_, base, adapter, NEVER)
     assert refusal.value.status == 501
 
 
 def test_recording_the_same_twice_writes_the_same(recording, tmp_path):
-    recording.complete(ASK, "nous-hermes2", None)
-    recording.complete(CompletionRequest("b"), "nous-hermes2", None)
+    recording.complete(ASK, "nous-hermes2", None, NEVER)
+    recording.complete(CompletionRequest("b"), "nous-hermes2", None, NEVER)
     other = RecordingEngine(FakeEngine())
-    other.complete(CompletionRequest("b"), "nous-hermes2", None)
-    other.complete(ASK, "nous-hermes2", None)
+    other.complete(CompletionRequest("b"), "nous-hermes2", None, NEVER)
+    other.complete(ASK, "nous-hermes2", None, NEVER)
     save_recordings(recording, tmp_path / "one.json")
     save_recordings(other, tmp_path / "two.json")
     assert (tmp_path / "one.json").read_text() == (tmp_path / "two.json").read_text()

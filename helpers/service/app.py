@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from . import catalog, errors, schemas
+from .disconnect import while_connected
 from .engine import DEFAULT_MAX_TOKENS, CompletionRequest, SamplePart, TuningSample
 from .guard import (
     BODY_SECONDS,
@@ -124,18 +125,20 @@ def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function p
 
     @api.delete("/models/{model_id}")
     async def delete_model(request: Request, model_id: str):
-        await status.operations.delete(_workspace(request), model_id)
+        await while_connected(request, status.operations.delete(_workspace(request), model_id))
         return EnvelopeResponse({})
 
     @api.post("/models/{model_id}/complete", response_model=schemas.CompleteAnswer)
     async def complete_model(request: Request, model_id: str, body: schemas.CompleteBody):
-        completion = await status.operations.complete(_workspace(request), model_id, _completion_request(body))
+        call = status.operations.complete(_workspace(request), model_id, _completion_request(body))
+        completion = await while_connected(request, call)
         return schemas.CompleteAnswer(finish_reason=completion.finish_reason, generated_output=completion.text)
 
     @api.post("/models/{model_id}/fine-tune", response_model=schemas.FineTuneAnswer)
     async def fine_tune_model(request: Request, model_id: str, body: schemas.FineTuneBody):
         samples = [_tuning_sample(sample) for sample in body.samples]
-        outcome = await status.operations.fine_tune(_workspace(request), model_id, samples)
+        call = status.operations.fine_tune(_workspace(request), model_id, samples)
+        outcome = await while_connected(request, call)
         metrics.tuned(outcome.steps, outcome.trainable_tokens)
         request.state.noted.update(samples=len(samples), tokens=outcome.trainable_tokens, steps=outcome.steps)
         return schemas.FineTuneAnswer(number_of_trainable_tokens=outcome.trainable_tokens, sum_loss=outcome.sum_loss)

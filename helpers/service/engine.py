@@ -2,11 +2,13 @@
 
 An engine answers prompts and tunes adapters; it knows nothing of HTTP, workspaces or names. `LocalEngine`
 (`local_engine.py`) runs a real model; the tests' stub server puts a recorded one in its place. `operations.py` is the
-only caller. Methods block, are called from worker threads, several at a time, and raise `errors.ServiceError`.
+only caller. Methods block, are called from worker threads, several at a time, and raise `errors.ServiceError`. The
+event `given_up` is set when no one waits for the result any more: an engine then ends soon, raising `errors.given_up`.
 """
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,11 +108,15 @@ class Engine(ABC):
         """What answers, for people: "SmolLM2-135M-Instruct"."""
 
     @abstractmethod
-    def complete(self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None) -> Completion:
+    def complete(
+        self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
+    ) -> Completion:
         """Continues a prompt with the base model, or with an adapter on it."""
 
     @abstractmethod
-    def fine_tune(self, samples: list[TuningSample], adapter: AdapterState, into: Path) -> TuningOutcome:
+    def fine_tune(
+        self, samples: list[TuningSample], adapter: AdapterState, into: Path, given_up: threading.Event
+    ) -> TuningOutcome:
         """Tunes an adapter further and writes the result into an empty folder; `adapter.folder` stays untouched."""
 
     def prepare_tuning(self) -> None:  # noqa: B027 - nothing to prepare is a fine default

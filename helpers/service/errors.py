@@ -66,10 +66,10 @@ def unprocessable(message: str) -> ServiceError:
 
 
 def nan_loss() -> ServiceError:
-    """Raised when a fine-tune's loss stopped being a number; the adapter is as it was before the call."""
+    """Raised when a fine-tune's loss ran away or stopped being a number; the adapter is as it was before the call."""
     return ServiceError(
         400,
-        "The loss became infinite or not a number, so this call was undone and the adapter is as it was before it. "
+        "The loss ran away instead of falling, so this call was undone and the adapter is as it was before it. "
         "Create an adapter with a smaller learning_rate (2e-3 is the default) and fine-tune that.",
         "nanLoss",
     )
@@ -83,6 +83,11 @@ def busy(message: str, retry_after_seconds: int = 2) -> ServiceError:
 def failed(message: str, status: int = 500) -> ServiceError:
     """Raised when the service, not the request, is at fault."""
     return ServiceError(status, message, "failed")
+
+
+def given_up() -> ServiceError:
+    """Raised when work was ended because its client has hung up; only the log shows it (499 is nginx's number)."""
+    return ServiceError(499, "The client hung up, so this call was ended and changed nothing.", "failed")
 
 
 def shown(value: object, limit: int = 60) -> str:

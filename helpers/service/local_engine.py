@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -42,9 +43,11 @@ class LocalEngine(Engine):
     def weights_name(self) -> str:
         return self._weights.name
 
-    def complete(self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None) -> Completion:
+    def complete(
+        self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
+    ) -> Completion:
         with self._tuner.answering():
-            return self._complete(request, adapter)
+            return self._complete(request, adapter, given_up)
 
     def _seed_for(self, request: CompletionRequest, lora: Path | None) -> int:
         """A fresh seed; under a fixed one it depends on the request and on how often that was made, not on what else
@@ -56,12 +59,14 @@ class LocalEngine(Engine):
         digest = hashlib.sha256(f"{content} {self._asked[content]}".encode()).digest()
         return int.from_bytes(digest[:4], "big") >> 1
 
-    def _complete(self, request: CompletionRequest, adapter: AdapterState | None) -> Completion:
+    def _complete(
+        self, request: CompletionRequest, adapter: AdapterState | None, given_up: threading.Event
+    ) -> Completion:
         lora = None if adapter is None or adapter.folder is None else adapter.folder / GGUF_FILE
         prompt = self._decoder.apply_template(request.prompt) if request.auto_template else request.prompt
         prompt, cut = without_trailing_spaces(prompt)
         if request.choices is not None:
-            return Completion(self._choose(prompt, request, lora), "stop")
+            return Completion(self._choose(prompt, request, lora, given_up), "stop")
         sampling = Sampling(
             max_tokens=request.max_tokens,
             temperature=request.temperature,
@@ -69,10 +74,10 @@ class LocalEngine(Engine):
             top_p=request.top_p,
             seed=self._seed_for(request, lora),
         )
-        text, reason = self._decoder.complete(prompt, sampling, lora)
+        text, reason = self._decoder.complete(prompt, sampling, lora, given_up)
         return Completion(text.lstrip(" ") if cut else text, reason)
 
-    def _choose(self, prompt: str, request: CompletionRequest, lora: Path | None) -> str:
+    def _choose(self, prompt: str, request: CompletionRequest, lora: Path | None, given_up: threading.Event) -> str:
         """The likeliest choice, or one drawn by its likelihood when the temperature asks for it.
 
         Scoring whole choices beats steering the generation with a grammar, which can be led astray by the first
@@ -81,14 +86,16 @@ class LocalEngine(Engine):
         choices = request.choices
         # In raw text a word follows a space; after a chat template's line break it does not.
         texts = [choice if prompt.endswith("\n") else f" {choice.strip()}" for choice in choices]
-        scores = self._decoder.choose(prompt, texts, lora)
+        scores = self._decoder.choose(prompt, texts, lora, given_up)
         best = max(scores)
         if request.temperature <= 0 or not math.isfinite(best):
             return choices[scores.index(best)]
         weights = [math.exp((score - best) / request.temperature) for score in scores]
         return random.Random(self._seed_for(request, lora)).choices(choices, weights)[0]
 
-    def fine_tune(self, samples: list[TuningSample], adapter: AdapterState, into: Path) -> TuningOutcome:
+    def fine_tune(
+        self, samples: list[TuningSample], adapter: AdapterState, into: Path, given_up: threading.Event
+    ) -> TuningOutcome:
         tokenised = tuple(self._tokenised(sample, number) for number, sample in enumerate(samples, 1))
         total = sum(len(sample.ids) for sample in tokenised)
         if total > MAX_CALL_TOKENS:
@@ -96,7 +103,7 @@ class LocalEngine(Engine):
                 f"The samples have {total} tokens together and one call takes {MAX_CALL_TOKENS}: split them over calls."
             )
         job = TuningJob(tokenised, adapter.rank, adapter.learning_rate, adapter.folder, into)
-        result = self._tuner.tune(job)
+        result = self._tuner.tune(job, given_up)
         return TuningOutcome(result.trainable_tokens, result.sum_loss, result.steps)
 
     def _tokenised(self, sample: TuningSample, number: int) -> TokenSample:

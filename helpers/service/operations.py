@@ -1,11 +1,13 @@
 """What the API does: the six model calls on workspaces, adapters and base models, without HTTP.
 
 `app.py` calls this with validated values; it calls the scheduler for a turn, the engine for the work, and the store to
-keep the result.
+keep the result. A caller that is cancelled (its client has hung up) leaves the queue; what already runs for it ends
+early, a completion with its next token, a fine-tune with its next step and the adapter as it was before.
 """
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timezone
 
 from . import catalog, errors
@@ -19,7 +21,7 @@ from .engine import (
     TuningOutcome,
     TuningSample,
 )
-from .scheduler import Scheduler
+from .scheduler import Kind, Scheduler
 from .store import Adapter, Store
 
 
@@ -89,8 +91,11 @@ class Operations:
     async def delete(self, workspace: str, model_id: str) -> None:
         """Deletes an adapter once what is running on it has ended."""
         self.adapter(workspace, model_id)
-        async with self._scheduler.turn(model_id, exclusive=True):
-            await self._scheduler.run(lambda: self._store.delete(workspace, model_id))
+
+        def work(given_up: threading.Event) -> None:
+            self._store.delete(workspace, model_id)
+
+        await self._scheduler.run(workspace, work, Kind.ANSWER, model_id, exclusive=True)
 
     async def complete(self, workspace: str, model_id: str, request: CompletionRequest) -> Completion:
         """Continues a prompt with a base model or an adapter.
@@ -100,13 +105,20 @@ class Operations:
         """
         if model_id in self._base_models:
             slug = self._base_models[model_id].slug
-            return await self._scheduler.run(lambda: self._engine.complete(request, slug, None))
+
+            def base_work(given_up: threading.Event) -> Completion:
+                return self._engine.complete(request, slug, None, given_up)
+
+            return await self._scheduler.run(workspace, base_work, Kind.ANSWER)
         if catalog.is_base_model_id(model_id):
             raise errors.unknown_base_model(model_id)
         self.adapter(workspace, model_id)  # before waiting: an unknown id needs no turn
-        async with self._scheduler.turn(model_id, exclusive=False):
+
+        def work(given_up: threading.Event) -> Completion:
             state = self._state(self.adapter(workspace, model_id))
-            return await self._scheduler.run(lambda: self._engine.complete(request, state.base_slug, state))
+            return self._engine.complete(request, state.base_slug, state, given_up)
+
+        return await self._scheduler.run(workspace, work, Kind.ANSWER, model_id)
 
     async def fine_tune(self, workspace: str, model_id: str, samples: list[TuningSample]) -> TuningOutcome:
         """Tunes an adapter; when this returns, its new weights are on disk and the next completion uses them.
@@ -115,14 +127,16 @@ class Operations:
             ServiceError: unknown id; whatever the engine refuses. The adapter is then as it was before.
         """
         self.adapter(workspace, model_id)
-        async with self._scheduler.turn(model_id, exclusive=True):
-            adapter = self.adapter(workspace, model_id)
-            return await self._scheduler.run(lambda: self._tune_and_keep(adapter, samples))
 
-    def _tune_and_keep(self, adapter: Adapter, samples: list[TuningSample]) -> TuningOutcome:
+        def work(given_up: threading.Event) -> TuningOutcome:
+            return self._tune_and_keep(self.adapter(workspace, model_id), samples, given_up)
+
+        return await self._scheduler.run(workspace, work, Kind.TUNE, model_id, exclusive=True)
+
+    def _tune_and_keep(self, adapter: Adapter, samples: list[TuningSample], given_up: threading.Event) -> TuningOutcome:
         folder = self._store.new_folder(adapter)
         try:
-            outcome = self._engine.fine_tune(samples, self._state(adapter), folder)
+            outcome = self._engine.fine_tune(samples, self._state(adapter), folder, given_up)
             self._store.commit(adapter, folder)
         finally:
             self._store.discard(folder)  # after a commit it is there no more

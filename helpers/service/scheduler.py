@@ -1,136 +1,187 @@
-"""Who runs when: completions of an adapter run together, a fine-tune or deletion of it runs alone, in order of arrival.
+"""Who runs when: fairly by workspace, in order of arrival inside one, and an adapter's changes alone.
 
-Other adapters are not held up. Engine calls block, so each runs on a worker thread while the event loop serves HTTP.
-Called by `operations.py`, always on the event loop, so that the bookkeeping here needs no locks.
+Every request, waiting or running, stands in its workspace's list. One may start when a worker of its kind is free and
+no earlier request on the same adapter is in its way: completions of an adapter run together, a fine-tune or deletion of
+it runs alone, other adapters are not held up. Of the workspaces with a request that may start, the one served longest
+ago goes first, so that two hundred requests of one learner delay another's by one turn, not by two hundred.
+
+Engine calls block, so each runs on a worker thread while the event loop serves HTTP. Called by `operations.py`, always
+on the event loop, so that the bookkeeping here needs no locks.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+import contextlib
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
 from typing import TypeVar
 
 from . import errors
 
 Result = TypeVar("Result")
+Work = Callable[[threading.Event], Result]
 
-WORKERS = 16  # more than the decoder's slots, so that a fine-tune that waits its turn leaves room for answers
-MAX_WAITING = 256  # requests that may wait for a worker or for an adapter
+MAX_WAITING = 256  # requests that may wait, of all workspaces together
+WAIT_SECONDS = 300  # how long one may
 
 
-class Turns:
-    """A first-come, first-served lock with shared and exclusive holders."""
+class Kind(Enum):
+    """A kind of work: how many run at once, and how many of one workspace.
 
-    def __init__(self) -> None:
-        self._shared = 0
-        self._exclusive = False
-        self._waiting: deque[tuple[bool, asyncio.Future[None]]] = deque()
+    ANSWER: twice the decoder's slots, so that one that waits for its adapter to be loaded leaves its slot to others; a
+        workspace may not take all slots, or another would wait until the longest of its answers has ended.
+    TUNE: there is one tuner process.
+    """
+
+    ANSWER = (16, 6)
+    TUNE = (1, 1)
 
     @property
-    def idle(self) -> bool:
-        """Whether no one holds it or waits for it."""
-        return not (self._shared or self._exclusive or self._waiting)
+    def workers(self) -> int:
+        return self.value[0]
 
     @property
-    def waiting(self) -> int:
-        """How many wait for it."""
-        return len(self._waiting)
+    def share(self) -> int:
+        return self.value[1]
 
-    async def acquire(self, exclusive: bool) -> None:
-        """Waits for a turn; those who came earlier go first."""
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((exclusive, turn))
-        self._admit()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # admitted and cancelled at once
-                self.release(exclusive)
-            else:
-                self._waiting.remove((exclusive, turn))
-                self._admit()
-            raise
 
-    def release(self, exclusive: bool) -> None:
-        """Gives the turn back."""
-        if exclusive:
-            self._exclusive = False
-        else:
-            self._shared -= 1
-        self._admit()
+@dataclass(eq=False)
+class _Request:
+    """A request in its workspace's list. Its turn is done when it starts, is refused, or its caller has gone."""
 
-    def _admit(self) -> None:
-        while self._waiting and not self._exclusive:
-            exclusive, turn = self._waiting[0]
-            if exclusive and self._shared:
-                return
-            self._waiting.popleft()
-            if exclusive:
-                self._exclusive = True
-            else:
-                self._shared += 1
-            turn.set_result(None)
+    kind: Kind
+    adapter: str | None
+    exclusive: bool
+    turn: asyncio.Future[None]
+    started: bool = False
+
+    @property
+    def waiting(self) -> bool:
+        return not self.turn.done()
+
+    def refuse(self) -> None:
+        if self.waiting:
+            self.turn.set_exception(_busy())
 
 
 class Scheduler:
-    """Runs blocking work on threads, in turns per adapter."""
+    """Runs blocking work on threads."""
 
     def __init__(self) -> None:
-        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="engine")
-        self._turns: dict[str, Turns] = {}
-        self._busy = 0
+        self._threads = ThreadPoolExecutor(sum(kind.workers for kind in Kind), thread_name_prefix="engine")
+        self._requests: dict[str, list[_Request]] = {}  # by workspace, the one served longest ago first
 
-    def load(self) -> tuple[int, int]:
-        """How many requests run, and how many wait for a worker or an adapter; any thread may ask."""
-        running = min(self._busy, WORKERS)
-        return running, self._busy - running + sum(turns.waiting for turns in list(self._turns.values()))
+    async def run(
+        self, workspace: str, work: Work[Result], kind: Kind, adapter: str | None = None, exclusive: bool = False
+    ) -> Result:
+        """Runs blocking work in its turn.
 
-    @asynccontextmanager
-    async def turn(self, key: str, exclusive: bool) -> AsyncIterator[None]:
-        """Holds an adapter's turn for the length of the block.
+        A caller that is cancelled while it waits leaves the list. One that is cancelled later waits for the work to
+        end, because the adapter's turn must not end before; the work is told by its event that it may end early.
 
         Args:
-            key: the adapter's id.
-            exclusive: whether the block changes the adapter.
-        """
-        turns = self._turns.setdefault(key, Turns())
-        try:
-            await turns.acquire(exclusive)
-            try:
-                yield
-            finally:
-                turns.release(exclusive)
-        finally:
-            if turns.idle:
-                self._turns.pop(key, None)
-
-    async def run(self, work: Callable[[], Result]) -> Result:
-        """Runs blocking work on a thread and waits for it, even when the caller is cancelled: the adapter's turn must
-        not end before the work on it has.
+            workspace: whose request it is.
+            work: what to do, with an event that is set when no one waits for the result any more.
+            kind: which workers do it.
+            adapter: the adapter that it needs; None needs none.
+            exclusive: whether it changes the adapter.
 
         Raises:
-            ServiceError: too much is waiting already.
+            ServiceError: too much is waiting, or it has waited too long. Nothing was done.
         """
-        if self._busy >= WORKERS + MAX_WAITING:
-            raise errors.busy(f"The service has {self._busy} requests to do already: try again in a moment.")
-        self._busy += 1
-        job = asyncio.get_running_loop().run_in_executor(self._workers, work)
-        cancelled = False
+        self._make_room(workspace)
+        loop = asyncio.get_running_loop()
+        request = _Request(kind, adapter, exclusive, loop.create_future())
+        requests = self._requests.setdefault(workspace, [])
+        requests.append(request)
+        too_long = loop.call_later(WAIT_SECONDS, request.refuse)
         try:
-            while not job.done():
-                try:
-                    await asyncio.shield(job)
-                except asyncio.CancelledError:
-                    cancelled = True
-            if cancelled:
-                raise asyncio.CancelledError
-            return job.result()
+            self._start_those_who_may()
+            await request.turn
+            too_long.cancel()
+            return await self._on_a_thread(work)
         finally:
-            self._busy -= 1
+            too_long.cancel()
+            requests.remove(request)
+            if not requests:
+                del self._requests[workspace]
+            self._start_those_who_may()
+
+    def load(self) -> tuple[int, int]:
+        """How many requests run, and how many wait. It may be asked on any thread: the lists are copied first."""
+        every = [one for those in list(self._requests.values()) for one in list(those)]
+        return sum(one.started for one in every), sum(one.waiting for one in every)
 
     def close(self) -> None:
         """Takes no more work."""
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _make_room(self, workspace: str) -> None:
+        """Refuses someone when all places are taken: the latest of whoever has most waiting, the newcomer included."""
+        waiting = {name: [one for one in those if one.waiting] for name, those in self._requests.items()}
+        if sum(map(len, waiting.values())) < MAX_WAITING:
+            return
+        greediest = max(waiting, key=lambda name: len(waiting[name]), default=workspace)
+        if len(waiting.get(greediest, ())) <= len(waiting.get(workspace, ())) + 1:
+            raise _busy()
+        waiting[greediest][-1].refuse()
+
+    def _start_those_who_may(self) -> None:
+        for kind in Kind:
+            while self._running(kind) < kind.workers:
+                workspace, request = self._next(kind)
+                if request is None:
+                    break
+                request.started = True
+                request.turn.set_result(None)
+                self._requests[workspace] = self._requests.pop(workspace)  # now it was served last
+
+    def _running(self, kind: Kind) -> int:
+        return sum(one.started and one.kind is kind for those in self._requests.values() for one in those)
+
+    def _next(self, kind: Kind) -> tuple[str, _Request | None]:
+        for workspace, requests in self._requests.items():
+            if sum(one.started and one.kind is kind for one in requests) < kind.share:
+                request = _first_that_may_start(requests, kind)
+                if request is not None:
+                    return workspace, request
+        return "", None
+
+    async def _on_a_thread(self, work: Work[Result]) -> Result:
+        given_up = threading.Event()
+        job = asyncio.get_running_loop().run_in_executor(self._threads, work, given_up)
+        while not job.done():
+            try:
+                await asyncio.shield(job)
+            except asyncio.CancelledError:
+                given_up.set()
+            except Exception:  # noqa: BLE001 - the work's own; raised below
+                break
+        if given_up.is_set():
+            with contextlib.suppress(BaseException):
+                job.result()
+            raise asyncio.CancelledError
+        return job.result()
+
+
+def _first_that_may_start(requests: list[_Request], kind: Kind) -> _Request | None:
+    """The earliest waiting request of a kind that no earlier one on the same adapter bars."""
+    seen: set[str] = set()
+    barred: set[str] = set()
+    for request in requests:
+        in_the_way = request.adapter in (seen if request.exclusive else barred)
+        if request.waiting and request.kind is kind and not in_the_way:
+            return request
+        if request.adapter is not None:
+            seen.add(request.adapter)
+            if request.exclusive:
+                barred.add(request.adapter)
+    return None
+
+
+def _busy() -> errors.ServiceError:
+    return errors.busy("The service has more requests than it can take, and nothing was done: try again in a moment.")

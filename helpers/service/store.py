@@ -6,6 +6,9 @@
 A folder is written under a temporary name, made durable, renamed, and only then does one row in SQLite make it the
 adapter's version. So a kill at any moment leaves either the version before or the version after, and never half of one;
 what no row names is removed at the next start. Called by `operations.py`; methods may be called from several threads.
+
+A method that raises OSError or sqlite3.Error (disk full, folder read-only, database locked) has changed nothing, and
+the next call works once the cause is gone.
 """
 
 from __future__ import annotations
@@ -16,11 +19,14 @@ import shutil
 import sqlite3
 import threading
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from . import errors
+
+LOCKED_SECONDS = 10  # how long to wait for another program that holds the database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS adapters (
@@ -57,18 +63,28 @@ class Store:
         data: folder to keep them in; made if missing.
 
     Raises:
-        OSError, sqlite3.Error: the folder can't be used.
+        ServiceError: the folder can't be used; the message says why and what to do.
     """
 
     def __init__(self, data: Path) -> None:
         self._folder = data / "adapters"
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(data / "adapters.sqlite3", check_same_thread=False, timeout=10)
-        self._database.execute("PRAGMA synchronous = FULL")
-        with self._database:
-            self._database.execute(_SCHEMA)
-        self._remove_unnamed()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(data / "adapters.sqlite3", check_same_thread=False, timeout=LOCKED_SECONDS)
+            # EXTRA, not FULL: only EXTRA syncs the folder once the journal is gone, without which a power cut just
+            # after a commit can bring the journal back and undo it.
+            self._database.execute("PRAGMA synchronous = EXTRA")
+            with self._writing() as database:
+                database.execute(_SCHEMA)
+            _sync(data)
+            self._remove_unnamed()
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise errors.failed(
+                f"The adapters in {data} can't be read or written ({reason}): check the folder's permissions and free "
+                "space, or choose another folder with --data-dir."
+            ) from error
 
     def add(self, adapter: Adapter) -> None:
         """Remembers a new adapter."""
@@ -140,22 +156,24 @@ class Store:
         Returns:
             The adapter as it is now.
         """
-        for path in written.iterdir():
+        for path in written.rglob("*"):
             _sync(path)
         _sync(written)
         target = self._version_folder(adapter.id, adapter.version + 1)
         shutil.rmtree(target, ignore_errors=True)  # a kill between rename and row can leave one
         written.replace(target)
         _sync(target.parent)
-        now = datetime.now(timezone.utc)
+        _sync(self._folder)  # the adapter's own folder may be new
+        kept = replace(adapter, version=adapter.version + 1, updated=datetime.now(timezone.utc))
         with self._writing() as database:
             database.execute(
                 "UPDATE adapters SET version = ?, updated = ? WHERE id = ?",
-                (adapter.version + 1, now.isoformat(), adapter.id),
+                (kept.version, kept.updated.isoformat(), kept.id),
             )
+        # Nothing from here on may fail: the version holds. What can't be removed now is removed at the next start.
         if adapter.version:
             shutil.rmtree(self._version_folder(adapter.id, adapter.version), ignore_errors=True)
-        return self.get(adapter.workspace, adapter.id)
+        return kept
 
     def close(self) -> None:
         """Closes the database."""
@@ -166,18 +184,31 @@ class Store:
         return self._folder / adapter_id / f"v{version}"
 
     @contextlib.contextmanager
-    def _writing(self):
-        with self._lock, self._database:
+    def _locked(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            if self._database.in_transaction:  # a rollback that failed with its cause, a broken disk say
+                self._database.rollback()
             yield self._database
 
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._locked() as database:
+            try:
+                yield database
+                database.commit()
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    database.rollback()
+                raise
+
     def _select(self, where: str, values: tuple) -> list[Adapter]:
-        with self._lock:
-            rows = self._database.execute(f"SELECT * FROM adapters {where}", values).fetchall()
+        with self._locked() as database:
+            rows = database.execute(f"SELECT * FROM adapters {where}", values).fetchall()
         return [Adapter(*row[:-1], updated=datetime.fromisoformat(row[-1])) for row in rows]
 
     def _remove_unnamed(self) -> None:
         named = {self._version_folder(adapter.id, adapter.version) for adapter in self._select("", ())}
-        for adapter_folder in self._folder.iterdir():
+        for adapter_folder in filter(Path.is_dir, self._folder.iterdir()):  # file managers leave files of their own
             for folder in adapter_folder.iterdir():
                 if folder not in named:
                     shutil.rmtree(folder, ignore_errors=True)

@@ -1,15 +1,18 @@
 """Runs `tuner.Tuner` in a process of its own: started when wanted, ended at a time limit, freed when idle.
 
-Called by `local_engine.py`. A spawned process is used on every platform: llama.cpp's threads do not survive a fork.
+It ends with the service, however that ends. Called by `local_engine.py`. A spawned process is used on every platform:
+llama.cpp's threads do not survive a fork.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -17,12 +20,13 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 from . import errors
-from .tuning_job import NanLoss, TuningJob, TuningResult
+from .tuning_job import GivenUp, NanLoss, TuningJob, TuningResult
 
 START_SECONDS = 120
 TUNE_SECONDS = 600
 POLITE_SECONDS = 0.5
 NICENESS = 10  # an answer that someone waits for goes before
+LOOK_SECONDS = 0.1  # how often a fine-tune's caller looks whether someone still waits for it
 IDLE_SECONDS = 600  # after this long without a fine-tune, its gigabyte goes back
 
 
@@ -42,6 +46,7 @@ class TunerProcess:
         self._idle: threading.Timer | None = None
         self._context = multiprocessing.get_context("spawn")
         self._answering = self._context.Value("i", 0)
+        self._given_up = self._context.Value("b", 0)
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
@@ -58,25 +63,31 @@ class TunerProcess:
         """Starts the process if it isn't running, without waiting for it."""
         if self._lock.acquire(blocking=False):  # else a fine-tune runs, and so does the process
             try:
-                self._start()
+                with contextlib.suppress(OSError):  # no memory for it now: the fine-tune tries again, and says so
+                    self._start()
             finally:
                 self._lock.release()
 
-    def tune(self, job: TuningJob) -> TuningResult:
+    def tune(self, job: TuningJob, given_up: threading.Event) -> TuningResult:
         """Runs one fine-tune.
 
+        Args:
+            job: what to tune.
+            given_up: once it is set, the fine-tune ends before its next step, and nothing is written.
+
         Raises:
-            ServiceError: the loss became NaN, the disk is full, the process died, or it took too long.
+            ServiceError: the loss ran away, the disk is full, the process died, it took too long, or was given up.
         """
         with self._lock:
-            self._start()
-            pipe = self._pipe
             try:
+                self._start()
+                pipe = self._pipe
+                self._given_up.value = 0
                 if not self._ready:
-                    self._wait(pipe, START_SECONDS, "The tuner did not load")
+                    self._wait(pipe, START_SECONDS, "The tuner did not load", given_up)
                     self._ready = True
                 pipe.send(job)
-                return self._wait(pipe, TUNE_SECONDS, "The fine-tune was not done")
+                return self._wait(pipe, TUNE_SECONDS, "The fine-tune was not done", given_up)
             except (EOFError, OSError):
                 self._stop()
                 raise errors.failed(
@@ -93,18 +104,26 @@ class TunerProcess:
         if self._process is not None and self._process.is_alive():
             return
         self._pipe, theirs = self._context.Pipe()
-        arguments = (theirs, self._folder, self._answering)
+        arguments = (theirs, self._folder, self._answering, self._given_up)
         self._process = self._context.Process(target=_serve, args=arguments, name="tuner", daemon=True)
         self._ready = False
         self._process.start()
         theirs.close()
 
-    def _wait(self, pipe: Connection, seconds: float, what: str) -> TuningResult | None:
-        if not pipe.poll(seconds):
-            self._stop()
-            raise errors.failed(f"{what} within {seconds:.0f} seconds and was ended; try fewer samples.", 503)
+    def _wait(self, pipe: Connection, seconds: float, what: str, given_up: threading.Event) -> TuningResult | None:
+        deadline = time.monotonic() + seconds
+        while not pipe.poll(LOOK_SECONDS):  # returns at once when there is an answer
+            if given_up.is_set():
+                if not self._ready:
+                    raise errors.given_up()  # whoever comes next waits on for the same process
+                self._given_up.value = 1
+            if time.monotonic() > deadline:
+                self._stop()
+                raise errors.failed(f"{what} within {seconds:g} seconds and was ended; try fewer samples.", 503)
         answer = pipe.recv()
         self._rest_later()
+        if isinstance(answer, GivenUp):
+            raise errors.given_up()
         if isinstance(answer, NanLoss):
             raise errors.nan_loss()
         if isinstance(answer, Exception):
@@ -137,8 +156,20 @@ class TunerProcess:
             process.join(5)
 
 
-def _serve(pipe: Connection, folder: Path, answering: Synchronized) -> None:
+def end_with_the_service() -> None:
+    """Called in the process: ends it at once when the service has gone, in the middle of a fine-tune too. A closed pipe
+    alone would be noticed only after it, and a service that was killed may have been started again by then."""
+
+    def watch() -> None:
+        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _serve(pipe: Connection, folder: Path, answering: Synchronized, given_up: Synchronized) -> None:
     """The process's main loop: says None when ready, then answers each job with a result or an exception."""
+    end_with_the_service()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the whole group; the service decides
     if hasattr(os, "nice"):
         os.nice(NICENESS)
@@ -146,7 +177,7 @@ def _serve(pipe: Connection, folder: Path, answering: Synchronized) -> None:
         try:
             from .tuner import Tuner
 
-            tuner = Tuner(folder, answering)
+            tuner = Tuner(folder, answering, given_up)
             pipe.send(None)
         except Exception as error:  # noqa: BLE001 - told to the service, whatever it is
             traceback.print_exc()
@@ -156,8 +187,8 @@ def _serve(pipe: Connection, folder: Path, answering: Synchronized) -> None:
             job = pipe.recv()
             try:
                 pipe.send(tuner.tune(job))
-            except NanLoss:
-                pipe.send(NanLoss())
+            except (NanLoss, GivenUp) as end:
+                pipe.send(type(end)())
             except OSError as error:
                 pipe.send(RuntimeError(f"its result could not be written ({error.strerror}); make room and try again"))
             except Exception as error:  # noqa: BLE001

@@ -17,7 +17,11 @@ def threads() -> int:
 
 
 class NanLoss(ArithmeticError):
-    """Raised when a loss, a gradient or a weight stopped being a finite number."""
+    """Raised when the loss ran away, or a loss, a gradient or a weight stopped being a finite number."""
+
+
+class GivenUp(RuntimeError):
+    """Raised when a fine-tune was ended because no one waits for it any more."""
 
 
 @dataclass(frozen=True)

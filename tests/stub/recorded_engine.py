@@ -72,15 +72,19 @@ class RecordingEngine(Engine):
     def weights_name(self) -> str:
         return self._real.weights_name
 
-    def complete(self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None) -> Completion:
+    def complete(
+        self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
+    ) -> Completion:
         with self._refusals_kept(completion_question(request, base_slug, adapter)) as keep:
-            completion = self._real.complete(request, base_slug, adapter)
+            completion = self._real.complete(request, base_slug, adapter, given_up)
             keep(asdict(completion))
         return completion
 
-    def fine_tune(self, samples: list[TuningSample], adapter: AdapterState, into: Path) -> TuningOutcome:
+    def fine_tune(
+        self, samples: list[TuningSample], adapter: AdapterState, into: Path, given_up: threading.Event
+    ) -> TuningOutcome:
         with self._refusals_kept(tuning_question(samples, adapter)) as keep:
-            outcome = self._real.fine_tune(samples, adapter, into)
+            outcome = self._real.fine_tune(samples, adapter, into, given_up)
             keep(asdict(outcome))
         _write_history(adapter, samples, into)
         return outcome
@@ -125,10 +129,14 @@ class RecordedEngine(Engine):
     def weights_name(self) -> str:
         return self._weights_name
 
-    def complete(self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None) -> Completion:
+    def complete(
+        self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
+    ) -> Completion:
         return Completion(**self._replay(completion_question(request, base_slug, adapter)))
 
-    def fine_tune(self, samples: list[TuningSample], adapter: AdapterState, into: Path) -> TuningOutcome:
+    def fine_tune(
+        self, samples: list[TuningSample], adapter: AdapterState, into: Path, given_up: threading.Event
+    ) -> TuningOutcome:
         answer = self._replay(tuning_question(samples, adapter))
         _write_history(adapter, samples, into)
         return TuningOutcome(**answer)
