@@ -16,12 +16,27 @@ from gradientai import Gradient
 from helpers import connection
 from helpers.service import paths
 from tests.fake_engine import FakeEngine
+from tests.nbval_runs import Runs
 from tests.stub.server import ThreadedServer
 
 TOKEN = "a-token-for-tests"
 WORKSPACE = "test_workspace"
 START_SECONDS = 300  # the first start downloads the model
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Starts what takes long and is wanted late, so that it runs beside the other tests."""
+    wanted = any("nbval_runs" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and not session.config.option.collectonly:
+        session.config.nbval_runs = Runs()
+
+
+@pytest.fixture(scope="session")
+def nbval_runs(request) -> Iterator[Runs]:
+    """nbval on copies of the notebooks, started before the first test."""
+    yield request.config.nbval_runs
+    request.config.nbval_runs.close()
 
 
 @pytest.fixture(autouse=True)
