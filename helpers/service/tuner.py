@@ -4,8 +4,11 @@ Runs in a process of its own (`tuner_process.py` starts it and is its only calle
 and a gigabyte to live in, and because work in another process never holds up an answer. This is the only module of the
 service that imports torch.
 
-The recipe, measured on SmolLM2-135M-Instruct: LoRA on the three MLP matrices of every layer with alpha = 2 × rank,
-AdamW without weight decay, gradients clipped at 1.0. A call takes at least one step and stops as soon as every
+The recipe, measured on SmolLM2-135M-Instruct: LoRA on the three MLP matrices of the upper half of the layers with
+alpha = 2 × rank, AdamW without weight decay, B matrices at B_RATE times the learning rate, gradients clipped at 1.0.
+What the lower half makes of the samples never changes, so it is computed once a call. Against all layers and one rate,
+a single fact takes 4 steps and 0.54 s instead of 7 and 1.51 s, and 19 of 36 unrelated answers stay right instead of 15.
+A call takes at least one step and stops as soon as every
 trainable token is the likeliest one by a margin (its loss is under ln 2), or after MAX_PASSES passes.
 
 With the gradients clipped, a learning rate that is far too high does not end in NaN: the loss jumps to 20 or 100 nats a
@@ -18,7 +21,8 @@ sample at 5e-4 to 1e-2.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -26,6 +30,7 @@ from pathlib import Path
 import torch
 from gguf import GGUFWriter
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.optimizers import create_loraplus_optimizer
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -36,20 +41,30 @@ BATCH = 4
 MAX_PASSES = 10
 LEARNED = math.log(2)  # a token with less loss than this has more than half of the probability
 CLIP = 1.0
+B_RATE = 4  # LoRA's B matrices, which begin at 0, learn so many times as fast as A (LoRA+, arXiv 2402.12354)
 RUN_AWAY = 1.5  # a one-token sample rises to 1.25 times its first loss at rank 32 and 1e-2, and is learned all the same
 SEED = 0  # equal calls give equal adapters
 
-CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 OPTIMIZER_FILE = "optimizer.pt"
+
+_LORA_NAME = re.compile(r"base_model\.model\.model\.layers\.(\d+)\.mlp\.(\w+)\.lora_([AB])\.weight")
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Token ids, attention mask and labels, each of shape (samples, tokens); a weight per sample."""
+    """Samples side by side, padded on the right: no token sees one after it, so that padding needs no mask.
 
-    ids: torch.Tensor
-    mask: torch.Tensor
+    Attributes:
+        hidden: what the layers below the adapted ones make of the tokens, (samples, tokens, width). They never change,
+            so it is computed once a call.
+        positions: cosines and sines of the tokens' positions, as the layers take them.
+        labels: (samples, tokens): the token where it is to be learned, else NOT_TRAINABLE.
+        weights: a weight per sample.
+    """
+
+    hidden: torch.Tensor
+    positions: tuple[torch.Tensor, torch.Tensor]
     labels: torch.Tensor
     weights: torch.Tensor
 
@@ -85,17 +100,10 @@ class Tuner:
         """
         model = self._adapted(job)
         try:
-            optimizer = torch.optim.AdamW(
-                [weight for weight in model.parameters() if weight.requires_grad],
-                lr=job.learning_rate,
-                weight_decay=0.0,
-            )
-            if job.start is not None:
-                state = torch.load(job.start / OPTIMIZER_FILE, weights_only=True, map_location=self._device)
-                optimizer.load_state_dict(state)
-                optimizer.param_groups[0]["lr"] = job.learning_rate  # the state brings its own
-            result = _optimise(model, optimizer, _batches(job.samples, self._device), self._before_step)
-            _write(model, optimizer, job, self._base.config.num_hidden_layers)
+            optimizer = self._optimizer(model, job)
+            batches = self._batches(model, job.samples)
+            result = _optimise(model, optimizer, batches, self._before_step)
+            _write(model, optimizer, job)
             return result
         finally:
             self._base = model.unload()
@@ -107,17 +115,44 @@ class Tuner:
         torch.set_num_threads(max(1, threads() // 2) if busy else threads())
 
     def _adapted(self, job: TuningJob) -> PeftModel:
-        config = LoraConfig(
-            r=job.rank,
-            lora_alpha=2 * job.rank,
-            target_modules=list(TARGETS),
-            task_type="CAUSAL_LM",
-        )
+        if job.start is None:
+            layers = self._base.config.num_hidden_layers
+            config = LoraConfig(
+                r=job.rank,
+                lora_alpha=2 * job.rank,
+                target_modules=list(TARGETS),
+                layers_to_transform=list(range(layers // 2, layers)),
+                task_type="CAUSAL_LM",
+            )
+        else:
+            config = LoraConfig.from_pretrained(job.start, inference_mode=False)
         torch.manual_seed(SEED)
         model = get_peft_model(self._base, config)
         if job.start is not None:
             set_peft_model_state_dict(model, load_file(job.start / WEIGHTS_FILE, device=self._device))
         return model
+
+    def _optimizer(self, model: PeftModel, job: TuningJob) -> torch.optim.Optimizer:
+        """AdamW as the adapter's last call left it, but with the job's learning rate, or a fresh one."""
+        optimizer = create_loraplus_optimizer(
+            model, torch.optim.AdamW, lr=job.learning_rate, loraplus_lr_ratio=B_RATE, weight_decay=0.0
+        )
+        if job.start is None:
+            return optimizer
+        rates = [group["lr"] for group in optimizer.param_groups]
+        state = torch.load(job.start / OPTIMIZER_FILE, weights_only=True, map_location=self._device)
+        if len(state["param_groups"]) == len(rates):  # an earlier version had one group: its adapters start anew
+            optimizer.load_state_dict(state)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
+        return optimizer
+
+    def _batches(self, model: PeftModel, samples: Sequence[TokenSample]) -> list[_Batch]:
+        batches = []
+        for start in range(0, len(samples), BATCH):
+            self._before_step()
+            batches.append(_batch(model, samples[start : start + BATCH], self._device))
+        return batches
 
 
 def _load_base(folder: Path) -> LlamaForCausalLM:
@@ -138,22 +173,27 @@ def _load_base(folder: Path) -> LlamaForCausalLM:
     return model.eval().requires_grad_(False)
 
 
-def _batches(samples: Sequence[TokenSample], device: str) -> list[_Batch]:
-    return [_batch(samples[start : start + BATCH], device) for start in range(0, len(samples), BATCH)]
+def _first_layer(model: PeftModel) -> int:
+    """The lowest layer that has an adapter; 0 if all have one, as in adapters of earlier versions."""
+    return min(model.peft_config["default"].layers_to_transform or [0])
 
 
-def _batch(samples: Sequence[TokenSample], device: str) -> _Batch:
+def _batch(model: PeftModel, samples: Sequence[TokenSample], device: str) -> _Batch:
     width = max(len(sample.ids) for sample in samples)
     ids = torch.zeros(len(samples), width, dtype=torch.long)
-    mask = torch.zeros_like(ids)
     labels = torch.full_like(ids, NOT_TRAINABLE)
     for row, sample in enumerate(samples):
         length = len(sample.ids)
         ids[row, :length] = torch.tensor(sample.ids)
-        mask[row, :length] = 1
         labels[row, :length] = torch.tensor(sample.labels)
     weights = torch.tensor([sample.multiplier for sample in samples])
-    return _Batch(ids.to(device), mask.to(device), labels.to(device), weights.to(device))
+    llama = model.get_base_model().model
+    with torch.no_grad():
+        hidden = llama.embed_tokens(ids.to(device))
+        positions = llama.rotary_emb(hidden, torch.arange(width, device=device)[None])
+        for layer in llama.layers[: _first_layer(model)]:
+            hidden = layer(hidden, position_embeddings=positions)
+    return _Batch(hidden, positions, labels.to(device), weights.to(device))
 
 
 def _token_losses(model: PeftModel, batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -161,8 +201,10 @@ def _token_losses(model: PeftModel, batch: _Batch) -> tuple[torch.Tensor, torch.
 
     The output layer is the widest matrix of a small model, so it runs on the trainable positions alone.
     """
-    llama = model.get_base_model()
-    hidden = llama.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).last_hidden_state
+    llama, hidden = model.get_base_model(), batch.hidden
+    for layer in llama.model.layers[_first_layer(model) :]:
+        hidden = layer(hidden, position_embeddings=batch.positions)
+    hidden = llama.model.norm(hidden)
     targets = batch.labels[:, 1:]  # a position predicts the token after it
     trainable = targets != NOT_TRAINABLE
     logits = llama.lm_head(hidden[:, :-1][trainable])
@@ -231,7 +273,7 @@ def _check_finite(model: PeftModel) -> None:
             _finite(weight.sum())
 
 
-def _write(model: PeftModel, optimizer: torch.optim.Optimizer, job: TuningJob, layers: int) -> None:
+def _write(model: PeftModel, optimizer: torch.optim.Optimizer, job: TuningJob) -> None:
     """Writes the PEFT folder, the optimizer's state beside it, and the adapter as llama.cpp reads it."""
     state = {name: weight.detach().cpu().contiguous() for name, weight in get_peft_model_state_dict(model).items()}
     config = model.peft_config["default"]
@@ -239,22 +281,18 @@ def _write(model: PeftModel, optimizer: torch.optim.Optimizer, job: TuningJob, l
     config.save_pretrained(job.into)
     save_file(state, job.into / WEIGHTS_FILE, metadata={"format": "pt"})
     torch.save(optimizer.state_dict(), job.into / OPTIMIZER_FILE)
-    _write_gguf(state, job.into / GGUF_FILE, alpha=config.lora_alpha, layers=layers)
+    _write_gguf(state, job.into / GGUF_FILE, alpha=config.lora_alpha)
 
 
-def _write_gguf(state: dict[str, torch.Tensor], path: Path, alpha: float, layers: int) -> None:
+def _write_gguf(state: dict[str, torch.Tensor], path: Path, alpha: float) -> None:
     writer = GGUFWriter(path, "llama")
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", float(alpha))
-    for layer, module, half in _lora_matrices(layers):
-        tensor = state[f"base_model.model.model.layers.{layer}.mlp.{module}.lora_{half}.weight"]
+    for name, tensor in state.items():
+        layer, module, half = _LORA_NAME.fullmatch(name).groups()
         writer.add_tensor(f"blk.{layer}.{TARGETS[module]}.weight.lora_{half.lower()}", tensor.numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-
-
-def _lora_matrices(layers: int) -> Iterator[tuple[int, str, str]]:
-    return ((layer, module, half) for layer in range(layers) for module in TARGETS for half in "AB")
