@@ -21,6 +21,7 @@ from pathlib import Path
 
 TOKEN_VARIABLE = "GRADIENT_LOCAL_TOKEN"  # like --token, but not to be seen in the list of processes
 MIN_TOKEN_CHARACTERS = 10  # GradientLLM refuses shorter ones
+KEEP_ALIVE_SECONDS = 300  # a call that meets the closing of its idle connection fails: let that be rare
 MAX_UNREAD_HEADER_BYTES = 65_536  # beyond it the connection ends; below it `guard.py` refuses with a sentence
 
 
@@ -139,6 +140,7 @@ def http_config(app):
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=5,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
 
 

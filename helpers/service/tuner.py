@@ -41,6 +41,7 @@ BATCH = 4
 MAX_PASSES = 10
 LEARNED = math.log(2)  # a token with less loss than this has more than half of the probability
 CLIP = 1.0
+B_MOST = 1e-2  # but not beyond this rate, at which rank 32 begins to break, unless the learning rate itself is
 B_RATE = 4  # LoRA's B matrices, which begin at 0, learn so many times as fast as A (LoRA+, arXiv 2402.12354)
 RUN_AWAY = 1.5  # a one-token sample rises to 1.25 times its first loss at rank 32 and 1e-2, and is learned all the same
 SEED = 0  # equal calls give equal adapters
@@ -125,7 +126,8 @@ class Tuner:
                 task_type="CAUSAL_LM",
             )
         else:
-            config = LoraConfig.from_pretrained(job.start, inference_mode=False)
+            config = LoraConfig.from_pretrained(job.start)
+            config.inference_mode = False  # as it was saved, for those who only ask it
         torch.manual_seed(SEED)
         model = get_peft_model(self._base, config)
         if job.start is not None:
@@ -134,8 +136,10 @@ class Tuner:
 
     def _optimizer(self, model: PeftModel, job: TuningJob) -> torch.optim.Optimizer:
         """AdamW as the adapter's last call left it, but with the job's learning rate, or a fresh one."""
+        rate = job.learning_rate
+        times = max(1.0, min(B_RATE, B_MOST / rate))
         optimizer = create_loraplus_optimizer(
-            model, torch.optim.AdamW, lr=job.learning_rate, loraplus_lr_ratio=B_RATE, weight_decay=0.0
+            model, torch.optim.AdamW, lr=rate, loraplus_lr_ratio=times, weight_decay=0.0
         )
         if job.start is None:
             return optimizer
