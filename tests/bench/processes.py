@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -33,6 +33,7 @@ PEERS = Path(__file__).parent / "peers"
 TOKEN = "a-token-for-the-bench"
 STEP_SECONDS = 120  # the longest that one process may take for one thing
 END_SECONDS = 20
+SETTLE_SECONDS = 0.1  # for one that was suspended to close the connections that were idle for too long meanwhile
 
 
 @dataclass(frozen=True)
@@ -226,6 +227,7 @@ def alternate(times: int, *sides: tuple[_Process | None, Callable[[int], float]]
     for index in range(-1, times):
         for (owner, measure), found in zip(sides, figures, strict=True):
             with suspended([other for other in owners if other is not owner]):
+                sleep(SETTLE_SECONDS)
                 figure = measure(index)
             if index >= 0:
                 found.append(figure)
