@@ -74,7 +74,7 @@ def listing() -> str:
 def report(found: dict, before: list[Row] = ()) -> str:
     """The results for people: the machine, the table, the notes, the failures."""
     rows = [Row.from_json(row) for row in found["rows"]]
-    parts = [machine.sentence(found["machine"])]
+    parts = [f"{machine.sentence(found['machine'])} {found['when']}."]
     if found["quick"]:
         parts.append("**A quick run: too few repetitions to mean anything.**")
     if found["busy_percent"] > machine.BUSY_PERCENT:

@@ -51,15 +51,15 @@ def thirty(bench: Bench) -> Iterator[Row]:
         spreads: list[float] = []
 
         def rate(count: int, index: int) -> float:
-            jobs = [partial(_ask_several, models[number], 1000 * index + 30 * number) for number in range(count)]
+            jobs = [partial(_ask_several, models[number], 1000 * (index + 1) + 30 * number) for number in range(count)]
             seconds, finished, answers = together(jobs)
             if count == 30:
                 spreads.append((max(finished) - min(finished)) / max(finished))
             return sum(_count(bench, SHORT, each) for each in answers) / seconds
 
-        crowd, room = alternate(bench.times(3), (service, partial(rate, 30)), (service, partial(rate, 8)))
+        crowd, room = alternate(bench.times(2), (service, partial(rate, 30)), (service, partial(rate, 8)))
         alone, among = alternate(
-            bench.times(5), (service, partial(_one_question, models)), (service, partial(_among_a_crowd, models))
+            bench.times(3), (service, partial(_one_question, models)), (service, partial(_among_a_crowd, models))
         )
     yield Row("thirty clients", crowd, "tokens/s", room, "eight clients", at_least=1.0)
     yield Row("thirty clients, spread of their ends", spreads[1:], "of the whole")
@@ -96,7 +96,7 @@ def during_fine_tune(bench: Bench) -> Iterator[Row]:
             thread.join(FINE_TUNE_SECONDS)
             return seconds
 
-        quiet, shared = alternate(bench.times(5, 2), (service, alone), (service, during))
+        quiet, shared = alternate(bench.times(3), (service, alone), (service, during))
     kept = [(ours, theirs) for ours, theirs, good in zip(shared, quiet, outlasted[1:], strict=True) if good]
     if not kept:
         raise RuntimeError("every fine-tune ended before the answer did: give it more samples")
@@ -120,7 +120,7 @@ def _concurrent(bench: Bench, service: Service, name: str, models: Sequence[Base
             said[number, prompt] = answer.text
         return _count(bench, TOKENS, answers) / seconds
 
-    many, single = alternate(bench.times(5), (service, all_at_once), (service, one))
+    many, single = alternate(bench.times(4), (service, all_at_once), (service, one))
     least = 1.5 if name == "one model" else 1.0
     yield Row(f"eight at once, {name}", many, "tokens/s", single, "one stream", at_least=least)
 
@@ -151,12 +151,12 @@ def _ask_several(model: BaseModel, first: int) -> list[Answered]:
 
 
 def _one_question(models: Sequence[BaseModel], index: int) -> float:
-    return ask(models[0], story(2000 + index), SHORT).seconds
+    return ask(models[0], story(9000 + index), SHORT).seconds
 
 
 def _among_a_crowd(models: Sequence[BaseModel], index: int) -> float:
     """The time of one question, asked just after another client's many."""
-    greedy = [partial(ask, models[1], story(3000 + CROWD * (index + 1) + number), SHORT) for number in range(CROWD)]
+    greedy = [partial(ask, models[1], story(9500 + CROWD * (index + 1) + number), SHORT) for number in range(CROWD)]
 
     def late() -> float:
         sleep(0.3)  # the forty are there

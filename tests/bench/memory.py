@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from time import monotonic, sleep
 
+from gradientai import ModelAdapter
+
 from .figures import Row
 from .processes import Bench, Service
 from .workload import FACTS, ask, library, sample, story
@@ -40,7 +42,7 @@ def memory(bench: Bench) -> Iterator[Row]:
     yield Row("peak of tuning", [max(seen)], "MB", at_most=1400)
     yield Row("some time after the last fine-tune", [after], "MB", at_most=450)
     with bench.service("memory", "--no-preload") as service:
-        mine = [model for model in service.gradient().list_models(only_base=False) if hasattr(model, "base_model_id")]
+        mine = [model for model in service.gradient().list_models(only_base=False) if isinstance(model, ModelAdapter)]
         for number, model in enumerate(mine):
             ask(model, story(number), 16)
         yield Row(f"decoder with {len(mine)} adapters", [service.megabytes()], "MB", at_most=400)
@@ -77,5 +79,5 @@ def _after_idle(service: Service) -> float:
     return service.megabytes()
 
 
-def _bytes(service: Service, model) -> int:
+def _bytes(service: Service, model: ModelAdapter) -> int:
     return sum(path.stat().st_size for path in service.folder_of(model).parent.rglob("*") if path.is_file())

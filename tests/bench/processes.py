@@ -135,17 +135,17 @@ class Service(_Process):
         module = "tests.bench.adjusted_service" if settings else "helpers.service"
         command = [sys.executable, "-m", module, "--data-dir", str(data), "--token", TOKEN, "--quiet", *options]
         environment = {**os.environ, **settings, "PYTHONPATH": str(ROOT)}
-        self._errors = (data.parent / f"{data.name}.err").open("w+")
-        began = perf_counter()
-        self.process = subprocess.Popen(
-            command, cwd=data, env=environment, stdout=subprocess.PIPE, stderr=self._errors, text=True
-        )
+        errors = data.parent / f"{data.name}.err"
+        with errors.open("w") as sink:
+            began = perf_counter()
+            self.process = subprocess.Popen(
+                command, cwd=data, env=environment, stdout=subprocess.PIPE, stderr=sink, text=True
+            )
         line = self._line(STEP_SECONDS)
         self.ready_seconds = perf_counter() - began
         if " at " not in line:
             self.__exit__()
-            self._errors.seek(0)
-            raise RuntimeError(f"the service did not start: {self._errors.read()[-2000:]}")
+            raise RuntimeError(f"the service did not start: {errors.read_text()[-2000:]}")
         self.url = line.split(" at ")[1].strip()
 
     def gradient(self, workspace: str = "bench") -> Gradient:
@@ -239,7 +239,8 @@ def suspended(owners: Sequence[_Process]) -> Iterator[None]:
     """Stops processes, with all that they started, for the length of the block."""
     stopped = [process for owner in owners for process in owner.tree()]
     for process in stopped:
-        process.suspend()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.suspend()
     try:
         yield
     finally:
