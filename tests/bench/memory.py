@@ -39,13 +39,15 @@ def memory(bench: Bench) -> Iterator[Row]:
         sizes = [_bytes(service, model) / 1e6 for model in models]
         several.delete()
         after = _after_idle(service)
+        parts = service.parts_of_memory()
     yield Row("peak of tuning", [max(seen)], "MB", at_most=1400)
-    yield Row("some time after the last fine-tune", [after], "MB", at_most=450)
+    yield Row("some time after the last fine-tune", [after], "MB", at_most=450, note=parts)
     with bench.service("memory", "--no-preload") as service:
         mine = [model for model in service.gradient().list_models(only_base=False) if isinstance(model, ModelAdapter)]
         for number, model in enumerate(mine):
             ask(model, story(number), 16)
-        yield Row(f"decoder with {len(mine)} adapters", [service.megabytes()], "MB", at_most=400)
+        note = service.parts_of_memory()
+        yield Row(f"decoder with {len(mine)} adapters", [service.megabytes()], "MB", at_most=400, note=note)
     yield Row("disk, one adapter", sizes, "MB")
 
 

@@ -164,6 +164,14 @@ class Service(_Process):
         """Resident memory of the service and its tuner together; pages that they share count twice."""
         return sum(_resident(process) for process in self.tree()) / 1e6
 
+    def parts_of_memory(self) -> str:
+        """Resident memory by process, and what of it is no other process's and no file's, for a row's note."""
+        parts = []
+        for process in self.tree():
+            with contextlib.suppress(psutil.Error):
+                parts.append(f"{_resident(process) / 1e6:.0f} ({process.memory_full_info().uss / 1e6:.0f} its own)")
+        return "by process, MB: " + ", ".join(parts)
+
 
 class Peer(_Process):
     """A peer that loads a model once and then answers requests, one JSON object a line.
