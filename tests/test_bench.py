@@ -26,7 +26,7 @@ def test_the_bench_counts_pairs_names_every_benchmark_and_writes_only_between_th
         Row("odd", [1, 2], peer=[1])
 
     assert figures.table([slowing, later], before=[Row("delay", [200], "ms")]).splitlines()[2:] == [
-        "| speed |  | 20 tokens/s | 10 tokens/s, peer | 2.00 | at least 2.50: **missed** |",
+        "| speed |  | 20 tokens/s | 10 tokens/s, peer | 2 | at least 2.50: **missed** |",
         "| delay | 200 ms | 120 ms | 100 ms, peer | +20 ms | at most 15 ms: **missed** |",
     ]
     page = f"above\n{figures.BEGIN}\nold\n{figures.END}\nbelow\n"

@@ -123,7 +123,7 @@ def _peer(row: Row) -> str:
 def _comparison(row: Row) -> str:
     if row.comparison is None:
         return ""
-    return f"{row.comparison:+.3g} {row.unit}" if row.difference else f"{row.comparison:.2f}"
+    return f"{row.comparison:+.3g} {row.unit}" if row.difference else number(row.comparison)
 
 
 def _goal(row: Row) -> str:

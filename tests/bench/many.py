@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from threading import Event, Thread
-from time import perf_counter, sleep
+from time import sleep
 from typing import TYPE_CHECKING
 
 from .figures import Row
@@ -23,7 +23,7 @@ TOKENS = 64
 SHORT = 16
 ROUNDS = 4  # questions that each of the thirty asks, one after the other
 CROWD = 40  # questions that a greedy client has in flight
-SETTLE_SECONDS = 0.5  # until a fine-tune that was called is at its steps
+SETTLE_SECONDS = 0.5  # until what was called in another thread is at work
 FINE_TUNE_SECONDS = 120
 
 
@@ -51,7 +51,8 @@ def thirty(bench: Bench) -> Iterator[Row]:
         spreads: list[float] = []
 
         def rate(count: int, index: int) -> float:
-            jobs = [partial(_ask_several, models[number], 1000 * (index + 1) + 30 * number) for number in range(count)]
+            first = 1000 * (index + 1) + 10 * count  # other stories for the eight than for the thirty
+            jobs = [partial(_ask_several, models[number], first + ROUNDS * number) for number in range(count)]
             seconds, finished, answers = together(jobs)
             if count == 30:
                 spreads.append((max(finished) - min(finished)) / max(finished))
@@ -59,7 +60,7 @@ def thirty(bench: Bench) -> Iterator[Row]:
 
         crowd, room = alternate(bench.times(2), (service, partial(rate, 30)), (service, partial(rate, 8)))
         alone, among = alternate(
-            bench.times(3), (service, partial(_one_question, models)), (service, partial(_among_a_crowd, models))
+            bench.times(3), (service, partial(_one_question, service)), (service, partial(_among_a_crowd, service))
         )
     yield Row("thirty clients", crowd, "tokens/s", room, "eight clients", at_least=1.0)
     yield Row("thirty clients, spread of their ends", spreads[1:], "of the whole")
@@ -124,7 +125,7 @@ def _concurrent(bench: Bench, service: Service, name: str, models: Sequence[Base
     least = 1.5 if name == "one model" else 1.0
     yield Row(f"eight at once, {name}", many, "tokens/s", single, "one stream", at_least=least)
 
-    pairs = list(said.items())[: bench.times(24, 8)]
+    pairs = list(said.items())[: bench.times(24, 4)]
     alone = [(prompt, text, ask(models[number], prompt, TOKENS).text) for (number, prompt), text in pairs]
     differ = [f"after {prompt!r} {_fork(text, other)}" for prompt, text, other in alone if text != other]
     note = "; ".join(differ[:3])
@@ -150,21 +151,20 @@ def _ask_several(model: BaseModel, first: int) -> list[Answered]:
     return [ask(model, story(first + number), SHORT) for number in range(ROUNDS)]
 
 
-def _one_question(models: Sequence[BaseModel], index: int) -> float:
-    return ask(models[0], story(9000 + index), SHORT).seconds
+def _one_question(service: Service, index: int) -> float:
+    return ask(service.base("asks"), story(9000 + index), SHORT).seconds
 
 
-def _among_a_crowd(models: Sequence[BaseModel], index: int) -> float:
-    """The time of one question, asked just after another client's many."""
-    greedy = [partial(ask, models[1], story(9500 + CROWD * (index + 1) + number), SHORT) for number in range(CROWD)]
+def _among_a_crowd(service: Service, index: int) -> float:
+    """The time of one question, asked just after another client's many; both have just connected."""
+    greedy, modest = service.base("greedy"), service.base("asks")
 
     def late() -> float:
-        sleep(0.3)  # the forty are there
-        began = perf_counter()
-        _one_question(models, index)
-        return perf_counter() - began
+        sleep(SETTLE_SECONDS)  # the forty are there
+        return ask(modest, story(9200 + index), SHORT).seconds
 
-    _, _, results = together([*greedy, late])
+    stories = [story(9500 + CROWD * (index + 1) + number) for number in range(CROWD)]
+    _, _, results = together([*(partial(ask, greedy, text, SHORT) for text in stories), late])
     return results[-1]
 
 

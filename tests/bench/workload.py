@@ -71,7 +71,7 @@ def long_prefix(number: int) -> str:
     lines = [
         f"Room {number}-{line} of the museum holds a {_HEROES[(line + number) % 12]} from {_PLACES[line % 8]}, "
         f"made in {1500 + 7 * line + number}."
-        for line in range(36)
+        for line in range(49)
     ]
     return " ".join(lines)
 
