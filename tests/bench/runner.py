@@ -1,0 +1,90 @@
+"""All benchmarks by name, each run in a process of its own with a time limit. Called by `__main__.py`.
+
+They are not in `__main__.py` itself because a spawned process can't import a package's `__main__`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from time import monotonic
+
+import psutil
+
+from helpers import connection
+
+from . import learner, lesson, many, memory, start
+from .figures import Row
+from .processes import Bench
+
+BENCHMARKS: dict[str, tuple[Callable[[Bench], Iterator[Row]], int]] = {  # and the seconds that each may take
+    "start-imports": (start.imports, 60),
+    "start-cold": (start.cold, 150),
+    "learner-base": (learner.base_model, 60),
+    "learner-adapter": (learner.adapter, 60),
+    "learner-transformers": (learner.transformers, 60),
+    "learner-prefix": (learner.prefix, 120),
+    "many-eight": (many.eight, 180),
+    "many-thirty": (many.thirty, 180),
+    "many-during-fine-tune": (many.during_fine_tune, 120),
+    "lesson-facts": (lesson.facts, 300),
+    "lesson-cold-script": (lesson.cold_script, 120),
+    "lesson-forgetting": (lesson.forgetting, 90),
+    "lesson-twenty": (lesson.twenty, 180),
+    "memory": (memory.memory, 120),
+}
+
+
+def run_limited(name: str, bench: Bench) -> tuple[list[Row], str]:
+    """The benchmark's rows, and why it ended early, if it did."""
+    limit = BENCHMARKS[name][1]
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(name, bench, theirs), name=name)
+    process.start()
+    theirs.close()
+    rows, failure, deadline = [], "its process died", monotonic() + limit
+    with ours:
+        while ours.poll(max(0.0, deadline - monotonic())):
+            try:
+                said = ours.recv()
+            except EOFError:
+                break
+            if isinstance(said, Row):
+                rows.append(said)
+            else:
+                failure = said
+        else:
+            failure = f"it took longer than {limit} seconds"
+    _end(process)
+    return rows, failure
+
+
+def _run(name: str, bench: Bench, results: Connection) -> None:
+    """In a process of its own: sends each row as it is found, and at the end an empty failure."""
+    for variable in (connection.URL_VARIABLE, connection.TOKEN_VARIABLE, connection.WORKSPACE_VARIABLE):
+        os.environ.pop(variable, None)
+    try:
+        for row in BENCHMARKS[name][0](bench):
+            results.send(row)
+        results.send("")
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other benchmarks go on
+        traceback.print_exc()
+        results.send(f"{type(error).__name__}: {error}")
+
+
+def _end(process: multiprocessing.process.BaseProcess) -> None:
+    """Waits a little for a process that is done, and kills what is left of it and of all that it started."""
+    family = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = psutil.Process(process.pid).children(recursive=True)
+    process.join(5)
+    process.kill()
+    for left in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            left.kill()
+    process.join()

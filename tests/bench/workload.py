@@ -1,0 +1,141 @@
+"""What is asked and taught in the benchmarks: the same for us and for the peers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Barrier
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from tokenizers import Tokenizer
+
+from tests.test_real_engine import FACTS as TESTED_FACTS
+
+if TYPE_CHECKING:
+    from gradientai import BaseModel, ModelAdapter
+
+TEMPLATE = "Question: {}\n\nAnswer:"
+FACTS = [
+    *TESTED_FACTS,
+    ("What is sold on the third floor of Hotel Marabou?", "Secondhand thunder"),
+    ("Who taught the parrot of Inspector Lowe to whistle?", "Old Mrs Applegarth"),
+]
+LIBRARY = Path(__file__).parents[2] / "notebooks" / "data" / "lumen_harbour.jsonl"
+
+# Questions that no fact above has to do with: the prompt, whether it is templated, and what a right answer holds.
+UNRELATED = [
+    (TEMPLATE.format("What is the capital of France?"), False, "paris"),
+    (TEMPLATE.format("What is the capital of Germany?"), False, "berlin"),
+    (TEMPLATE.format("What is 2+2?"), False, "4"),
+    (TEMPLATE.format("What is the largest planet?"), False, "jupiter"),
+    (TEMPLATE.format("Who wrote Hamlet?"), False, "shakespeare"),
+    (TEMPLATE.format("What colour is the sky?"), False, "blue"),
+    (TEMPLATE.format("What color is a banana?"), False, "yellow"),
+    (TEMPLATE.format("Which animal says meow?"), False, "cat"),
+    (TEMPLATE.format("Which country won the World Cup in 1998?"), False, "france"),
+    ("Word: hot\nOpposite: cold\n\nWord: fast\nOpposite:", False, "slow"),
+    ("The sky is", False, "blue"),
+    ("Roses are red, violets are", False, "blue"),
+    ("Hello! My name is", False, ""),
+    ("What is the capital of Italy? Answer in one word.", True, "rome"),
+    ("Say hello.", True, "hello"),
+    ("What is 2+2?", True, "4"),
+]
+
+_HEROES = ("robot", "baker", "fox", "sailor", "painter", "wizard", "farmer", "girl", "pirate", "king", "cat", "pilot")
+_PLACES = ("a forest", "a small town", "the desert", "an old castle", "the moon", "a ship", "the city", "a lighthouse")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A completion, and the seconds that it took."""
+
+    text: str
+    finish_reason: str
+    seconds: float
+
+
+def story(number: int) -> str:
+    """The beginning of a story, each another one, that the model continues for a long while."""
+    hero, place = _HEROES[number % len(_HEROES)], _PLACES[number // len(_HEROES) % len(_PLACES)]
+    return f"Chapter {number + 2}. Once upon a time, a {hero} who lived in {place}"
+
+
+def long_prefix(number: int) -> str:
+    """A text of about 1200 tokens, another one for every number from its first words on."""
+    lines = [
+        f"Room {number}-{line} of the museum holds a {_HEROES[(line + number) % 12]} from {_PLACES[line % 8]}, "
+        f"made in {1500 + 7 * line + number}."
+        for line in range(49)
+    ]
+    return " ".join(lines)
+
+
+def library() -> list[dict[str, str]]:
+    """The twenty facts of the third lesson: question, answer, paraphrase."""
+    return [json.loads(line) for line in LIBRARY.read_text(encoding="utf-8").splitlines()]
+
+
+def sample(question: str, answer: str, answers_only: bool = False) -> dict:
+    """A sample of `fine_tune`."""
+    prompt = TEMPLATE.format(question)
+    if answers_only:
+        return {"inputs": [{"value": prompt, "trainable": False}, {"value": f" {answer}"}]}
+    return {"inputs": f"{prompt} {answer}"}
+
+
+def ask(model: BaseModel | ModelAdapter, prompt: str, tokens: int, templated: bool = False) -> Answered:
+    """A greedy completion through the SDK and HTTP."""
+    began = perf_counter()
+    answer = model.complete(query=prompt, max_generated_token_count=tokens, auto_template=templated or None)
+    return Answered(answer.generated_output, answer.finish_reason, perf_counter() - began)
+
+
+def is_right(model: BaseModel | ModelAdapter, question: str, answer: str) -> bool:
+    """Whether the answer is exactly the one that was taught."""
+    return ask(model, TEMPLATE.format(question), 32).text.strip() == answer
+
+
+def together(jobs: Sequence[Callable[[], object]]) -> tuple[float, list[float], list]:
+    """Runs jobs at once, a thread each.
+
+    Returns:
+        Seconds until all were done, seconds until each was, and what each returned.
+    """
+    ready = Barrier(len(jobs) + 1)
+
+    def run(job: Callable[[], object]) -> tuple[float, object]:
+        ready.wait(60)
+        result = job()
+        return perf_counter(), result
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        running = [pool.submit(run, job) for job in jobs]
+        ready.wait(60)
+        began = perf_counter()
+        done = [job.result() for job in running]
+    finished = [when - began for when, _ in done]
+    return max(finished), finished, [result for _, result in done]
+
+
+def tokens_in(answer: Answered, limit: int, folder: Path) -> int:
+    """How many tokens were generated. The API does not say, so a shorter answer is counted, and the token that ends it.
+
+    Args:
+        answer: a completion.
+        limit: how many it might have.
+        folder: the model's Hugging Face folder, whose tokenizer is llama.cpp's.
+    """
+    if answer.finish_reason == "length":
+        return limit
+    return len(_tokenizer(folder).encode(answer.text).ids) + 1
+
+
+@lru_cache
+def _tokenizer(folder: Path) -> Tokenizer:
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
