@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
 
+from helpers.service.schemas import NOT_BLANK
 from tests.http_call import BASE_ID, HEADERS, call
 
 pytestmark = pytest.mark.model
@@ -79,7 +81,8 @@ def test_a_nasty_text_is_answered_and_learned_or_refused_and_the_neighbour_is_as
 ):
     mine, theirs = adapters
     before = neighbour(real_service, theirs)
-    guidance = {"type": "choice", "value": ["yes", text[:32]] if text[:32].strip() else ["yes"]}
+    also = [text[:32]] if re.search(NOT_BLANK, text[:32]) else []
+    guidance = {"type": "choice", "value": ["yes", *also]}
     short = {"query": text, "maxGeneratedTokenCount": 3}
     check(send(real_service, mine, "complete", short), expected)
     check(send(real_service, BASE_ID, "complete", {**short, "autoTemplate": True, "temperature": 1.5}), expected)

@@ -6,7 +6,8 @@ meanwhile the old one goes on answering. Requests in flight end on the old one, 
 third be made: so there are never more than two. Only `local_engine.py` calls this; methods may be called from several
 threads.
 
-Measured: a generation takes 0.3 s to make and 250 MB, plus 2 ms and 3 MB for an adapter of rank 8 (12 MB at rank 32).
+Measured: a generation takes 0.3 s to make and 250 MB, and for an adapter of rank 8 as much again as its file, 3 MB
+(12 MB at rank 32).
 """
 
 from __future__ import annotations
