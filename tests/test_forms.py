@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 import pytest
@@ -321,4 +320,3 @@ def test_running_a_cell_again_closes_the_form_of_the_last_run_and_ends_its_work(
 def test_the_repr_is_constant_so_that_a_notebook_can_be_compared(gradient, make):
     form = make(gradient)
     assert repr(form) == f"{type(form).__name__}()"
-    assert threading.active_count() < 50

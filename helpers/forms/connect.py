@@ -90,10 +90,7 @@ class ConnectForm(Form):
         self._test.on_click(lambda _: self._start("Testing…", self._test_now))
 
     def _fill_from_environment(self) -> None:
-        try:
-            own = _from_environment()
-        except GradientError:
-            own = True  # half a set of credentials: the form is the place to complete it
+        own = _from_user()
         self.where.value = HOSTED if own else LOCAL
         if own:
             self.url.value = os.environ.get(URL_VARIABLE, "")
@@ -152,7 +149,7 @@ class ConnectForm(Form):
 
 
 def _from_user() -> bool:
-    """Whether the environment's credentials are the user's own."""
+    """Whether the environment's credentials are the user's own; half a set is: the form is the place to complete it."""
     try:
         return _from_environment()
     except GradientError:
