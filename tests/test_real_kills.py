@@ -26,7 +26,7 @@ TUNER_KILLS = 6
 FIRST_SECONDS = 240  # for a tuner that loads at low priority on a busy machine
 STREAM_SECONDS = 1.5  # every third kill comes at some moment of this, from the first answered fine-tune on
 WRITE_SECONDS = 0.06  # the others come at some moment of this, from when a fine-tune has begun to write
-STATE_FILES = ("adapter_model.safetensors", "optimizer.pt", "adapter.gguf")
+STATE_FILES = ("adapter_model.safetensors", "optimizer.safetensors", "adapter.gguf")
 
 
 @dataclass

@@ -42,7 +42,7 @@ def test_the_whole_lesson_and_the_same_answers_after_a_restart(start_service):
     assert ask(adapter, QUESTION).strip() == ANSWER
 
     folder = adapter_folder(service.data, adapter)
-    assert {"adapter_config.json", "adapter_model.safetensors", "optimizer.pt", "adapter.gguf"} <= {
+    assert {"adapter_config.json", "adapter_model.safetensors", "optimizer.safetensors", "adapter.gguf"} <= {
         path.name for path in folder.iterdir()
     }
     config = json.loads((folder / "adapter_config.json").read_text())

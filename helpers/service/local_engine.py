@@ -1,4 +1,4 @@
-"""The engine of the local service: llama.cpp answers (`decoder.py`), torch and peft tune (`tuner.py`).
+"""The engine of the local service: llama.cpp answers (`decoder.py`), torch tunes (`tuner.py`).
 
 This module knows what the two share: how a prompt becomes tokens, so that what was tuned is what is continued.
 """

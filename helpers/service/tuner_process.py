@@ -7,6 +7,7 @@ llama.cpp's threads do not survive a fork.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -16,7 +17,6 @@ import time
 import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
-from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 from . import errors
@@ -45,18 +45,21 @@ class TunerProcess:
         self._ready = False
         self._idle: threading.Timer | None = None
         self._context = multiprocessing.get_context("spawn")
-        self._answering = self._context.Value("i", 0)
-        self._given_up = self._context.Value("b", 0)
+        # Read by the process and written here alone, so they need no lock that both share, and no process to look
+        # after such a lock.
+        self._answering = self._context.RawValue("i", 0)
+        self._given_up = self._context.RawValue("b", 0)
+        self._counting = threading.Lock()
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
         """Wraps a completion: meanwhile a fine-tune leaves cores to it (see `Tuner`)."""
-        with self._answering.get_lock():
+        with self._counting:
             self._answering.value += 1
         try:
             yield
         finally:
-            with self._answering.get_lock():
+            with self._counting:
                 self._answering.value -= 1
 
     def prepare(self) -> None:
@@ -167,7 +170,7 @@ def end_with_the_service() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _serve(pipe: Connection, folder: Path, answering: Synchronized, given_up: Synchronized) -> None:
+def _serve(pipe: Connection, folder: Path, answering: ctypes.c_int, given_up: ctypes.c_byte) -> None:
     """The process's main loop: says None when ready, then answers each job with a result or an exception."""
     end_with_the_service()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the whole group; the service decides

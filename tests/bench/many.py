@@ -30,8 +30,9 @@ FINE_TUNE_SECONDS = 120
 def eight(bench: Bench) -> Iterator[Row]:
     """Eight completions at once against one alone, in tokens per second together: on one model, over eight adapters.
 
-    Each is 64 tokens on a prompt of its own. "One stream" is one such completion on the same kind of model. Afterwards
-    the same prompts are asked one by one: at temperature 0 the answers should be the same.
+    Each is 64 tokens on a prompt of its own. "One stream" is one client with eight such completions, one after the
+    other, on one model of the same kind; its prompts are others, or they would be found in llama.cpp's cache.
+    Afterwards the first side's prompts are asked one by one: at temperature 0 the answers should be the same.
     """
     with bench.service("eight") as service:
         base = [service.base(f"client{number}") for number in range(8)]
@@ -109,8 +110,9 @@ def _concurrent(bench: Bench, service: Service, name: str, models: Sequence[Base
     said: dict[tuple[int, str], str] = {}
 
     def one(index: int) -> float:
-        answer = ask(models[0], story(index + 80), TOKENS)
-        return _count(bench, TOKENS, [answer]) / answer.seconds
+        prompts = [story(8 * (index + 1) + number + 480) for number in range(len(models))]
+        answers = [ask(models[0], prompt, TOKENS) for prompt in prompts]
+        return _count(bench, TOKENS, answers) / sum(answer.seconds for answer in answers)
 
     def all_at_once(index: int) -> float:
         prompts = [story(8 * (index + 1) + number) for number in range(len(models))]

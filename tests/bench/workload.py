@@ -61,9 +61,13 @@ class Answered:
 
 
 def story(number: int) -> str:
-    """The beginning of a story, each another one, that the model continues for a long while."""
+    """The beginning of a story that the model continues for a long while.
+
+    One differs from the next in its first word, so that nothing of it is in llama.cpp's cache: one stream would find
+    there what the stream before it began with, and eight at once would not.
+    """
     hero, place = _HEROES[number % len(_HEROES)], _PLACES[number // len(_HEROES) % len(_PLACES)]
-    return f"Chapter {number + 2}. Once upon a time, a {hero} who lived in {place}"
+    return f"{hero.capitalize()} and friends, chapter {number + 2}. Once upon a time, a {hero} who lived in {place}"
 
 
 def long_prefix(number: int) -> str:
