@@ -212,3 +212,32 @@ def test_single_facts_are_learned_with_either_kind_of_floats(kind, tmp_path, mon
         assert result.trainable_tokens == len(ids) - 1
         assert decoder.complete(prompt, Sampling(32), into / GGUF_FILE)[0].strip() == answer
     decoder.close()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_of_two_samples_that_contradict_each_other_the_heavier_ends_learned(seed, tmp_path, monkeypatch):
+    """Not only likelier: at the full rate to the end, the last of ten passes found its loss anywhere up to 1.6 nats."""
+    from helpers.service import tuner
+    from helpers.service.decoder import Decoder
+
+    monkeypatch.setattr(tuner, "SEED", seed)
+    model = weights.ensure(paths.cache_dir())
+    decoder = Decoder(model.gguf)
+    prompt = "Question: What is in the red box?\n\nAnswer:"
+    both = [tuple(decoder.tokenize(f"{prompt} {answer}<|im_end|>")) for answer in ("A tin whistle", "Nine marbles")]
+    decoder.close()
+    last: list[float] = []
+    real = tuner._token_losses
+
+    def watched(network, lora, batch):
+        losses, weight = real(network, lora, batch)
+        last[:] = losses[weight > 1].tolist()
+        return losses, weight
+
+    monkeypatch.setattr(tuner, "_token_losses", watched)
+    subject = tuner.Tuner(model.folder)
+    for number, (heavy, light) in enumerate([both, both[::-1]]):
+        (into := tmp_path / str(number)).mkdir()
+        samples = (TokenSample(heavy, heavy, 10.0), TokenSample(light, light, 0.1))
+        assert subject.tune(TuningJob(samples, 8, 2e-3, None, into)).steps == 10
+        assert sum(last) < 0.3

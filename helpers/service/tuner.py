@@ -12,7 +12,8 @@ answers only 15 instead of 21. B rates of 6 and 8 save another step and forget m
 uppermost ten) saves 0.1 s and forgets more.
 
 A call takes at least one step and stops as soon as every trainable token is the likeliest one by a margin (its loss is
-under ln 2), or after MAX_PASSES passes.
+under ln 2), or after MAX_PASSES passes. Samples that contradict each other are never all learned, and at the full rate
+the loss then swings from one to the other and ends wherever it happens to be; so the rate falls in the later passes.
 
 With the gradients clipped, a learning rate that is far too high does not end in NaN: the loss jumps to 20 or 100 nats a
 token within four steps, and falls back later to an adapter that answers nothing. So a call has diverged as soon as a
@@ -38,6 +39,7 @@ from .tuning_job import NOT_TRAINABLE, GivenUp, NanLoss, TokenSample, TuningJob,
 
 BATCH = 4
 MAX_PASSES = 10
+FULL_PASSES = 4  # at the full learning rate; after them it falls in a line
 LEARNED = math.log(2)  # a token with less loss than this has more than half of the probability
 CLIP = 1.0
 B_MOST = 1e-2  # but not beyond this rate, at which rank 32 begins to break, unless the learning rate itself is
@@ -152,8 +154,8 @@ class _AdamW:
                     self.state[key] = state[key].to(values.device) if state else torch.zeros_like(values)
                 self.state[f"{half}.{name}.steps"] = state.get(f"{half}.{name}.steps", torch.tensor(0.0))
 
-    def step(self) -> None:
-        """Moves all matrices by their gradients, and clears these."""
+    def step(self, share: float = 1.0) -> None:
+        """Moves all matrices by their gradients, at a share of the learning rates, and clears the gradients."""
         for half, matrices in self._halves.items():
             every = list(matrices.values())
             means, squares, steps = (
@@ -170,7 +172,7 @@ class _AdamW:
                     amsgrad=False,
                     beta1=0.9,
                     beta2=0.999,
-                    lr=self._rates[half],
+                    lr=share * self._rates[half],
                     weight_decay=0.0,
                     eps=1e-8,
                     maximize=False,
@@ -237,8 +239,9 @@ def _optimise(
                 count, sum_loss = count + losses.numel(), sum_loss + _finite(losses.sum()).item()
     uniform = math.log(model.vocabulary)
     steps = 0
-    for _ in range(MAX_PASSES):
+    for number_of_pass in range(MAX_PASSES):
         learned = True
+        share = min(1.0, (MAX_PASSES - number_of_pass) / (MAX_PASSES - FULL_PASSES))
         for number, batch in enumerate(batches):
             before_step()
             losses, weights = _token_losses(model, lora, batch)
@@ -250,7 +253,7 @@ def _optimise(
             if steps and _finite(losses.max()).item() < LEARNED:
                 continue
             learned = False
-            _step(lora, optimizer, (losses * weights).mean())
+            _step(lora, optimizer, (losses * weights).mean(), share)
             steps += 1
         if learned:
             break
@@ -264,10 +267,10 @@ def _weighted_mean(losses: torch.Tensor, weights: torch.Tensor) -> float:
     return ((losses.detach() * weights).sum() / weights.sum()).item()
 
 
-def _step(lora: Lora, optimizer: _AdamW, loss: torch.Tensor) -> None:
+def _step(lora: Lora, optimizer: _AdamW, loss: torch.Tensor, share: float) -> None:
     loss.backward()
     _finite(torch.nn.utils.clip_grad_norm_(lora.parameters(), CLIP))
-    optimizer.step()
+    optimizer.step(share)
 
 
 def _finite(value: torch.Tensor) -> torch.Tensor:
