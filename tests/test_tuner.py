@@ -41,7 +41,7 @@ def small_model(folder: Path, tied: bool, key_heads: int) -> Path:
         "tie_word_embeddings": tied,
         "initializer_range": 0.3,
     }
-    LlamaForCausalLM(LlamaConfig(**config)).save_pretrained(folder)
+    LlamaForCausalLM(LlamaConfig(**config)).half().save_pretrained(folder)
     (folder / "config.json").write_text(json.dumps({"model_type": "llama", **config}))
     return folder
 
@@ -95,7 +95,8 @@ def test_the_network_is_that_of_transformers_and_peft_forwards_and_backwards(mod
     ours = our_logits(model, lora)
     (written := tmp_path / "adapter").mkdir()
     adapter_files.write(written, lora, {}, model)
-    theirs_model = PeftModel.from_pretrained(LlamaForCausalLM.from_pretrained(folder), written, is_trainable=True)
+    plain = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    theirs_model = PeftModel.from_pretrained(plain, written, is_trainable=True)
     theirs = theirs_model(torch.tensor(IDS)).logits
     assert ours.std() > 0.5
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)

@@ -1,14 +1,15 @@
-"""`python -m tests.bench.adjusted_service`: the service with two constants of its tuner changed, and nothing else.
+"""`python -m tests.bench.adjusted_service`: the service with three choices of its tuner changed, and nothing else.
 
 TUNER_SEED is the seed of LoRA's first matrices (`tuner.SEED`), so that a score can be had over several draws of them.
 TUNER_IDLE_SECONDS is how long the tuner's process stays after a fine-tune (`tuner_process.IDLE_SECONDS`), so that the
-memory after it can be seen without waiting for ten minutes. Neither is an option of the service, because no learner
-needs one. The tuner's process imports this module again when it starts, and changes the seed there, where torch is.
+memory after it can be seen without waiting for ten minutes. TUNER_FLOATS names the floats of its frozen matrices
+(`tuner.matrix_type`), so that a machine with matrix hardware can show what one without does. None is an option of the
+service, because no learner needs one. The tuner's process imports this module again when it starts, and changes the
+seed and the floats there, where torch is.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 
@@ -25,14 +26,20 @@ def _setting(name: str) -> float | None:
     return float(os.environ[name]) if name in os.environ else None
 
 
-if multiprocessing.parent_process() is None:
+if __name__ != "__mp_main__":  # the name that multiprocessing gives it in the tuner's process
     from helpers.service import tuner_process
 
     _change(tuner_process, "IDLE_SECONDS", _setting("TUNER_IDLE_SECONDS"))
-elif "TUNER_SEED" in os.environ:
+elif {"TUNER_SEED", "TUNER_FLOATS"} & set(os.environ):
+    import torch
+
     from helpers.service import tuner
 
     _change(tuner, "SEED", _setting("TUNER_SEED"))
+    if "TUNER_FLOATS" in os.environ:
+        _floats = getattr(torch, os.environ["TUNER_FLOATS"])
+        if tuner.matrix_type("cpu") is not _floats:
+            tuner.matrix_type = lambda device: _floats
 
 if __name__ == "__main__":
     from helpers.service.__main__ import main

@@ -53,6 +53,26 @@ def facts(bench: Bench) -> Iterator[Row]:
     yield Row("one sample, right", [right], f"of {len(whole)}", at_least=len(whole), note="; ".join(wrong))
 
 
+def plain_floats(bench: Bench) -> Iterator[Row]:
+    """What CPUs without matrix hardware do: one sample and twenty, with the frozen matrices in 32-bit floats.
+
+    On such a CPU these rows repeat those of `facts` and `twenty`, on fewer facts.
+    """
+    taught, known = FACTS[1 : bench.times(9, 3)], library()[: bench.times(20, 6)]
+    with bench.service("plain-floats", TUNER_FLOATS="float32") as service:
+        base = service.base()
+        _teach(base, *FACTS[0])
+        found = [_teach(base, question, answer) for question, answer in taught]
+        right = sum(said == answer for (_, _, said), (_, answer) in zip(found, taught, strict=True))
+        model = base.create_model_adapter(name="twenty")
+        began = perf_counter()
+        model.fine_tune(samples=[sample(fact["question"], fact["answer"], True) for fact in known])
+        seconds = perf_counter() - began
+    yield Row("one sample, call to answer, 32-bit floats", [whole for whole, _, _ in found])
+    yield Row("one sample, right, 32-bit floats", [right], f"of {len(taught)}")
+    yield Row(f"{len(known)} samples, answers only, 32-bit floats", [seconds])
+
+
 def cold_script(bench: Bench) -> Iterator[Row]:
     """The same lesson against what one would write instead: a plain peft + AdamW script, from a cold process.
 

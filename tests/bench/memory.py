@@ -23,21 +23,13 @@ def memory(bench: Bench) -> Iterator[Row]:
     Resident memory is summed over the service and its tuner, so pages that both map count twice, and the file of the
     weights, which is mapped, counts as far as it has been read. The peak is the highest of fifty looks a second during
     eight fine-tunes of one sample and one of several. Then the tuner's idle time passes (set to a few seconds by
-    `adjusted_service.py`) and what is left is read. The decoder alone is another service on the same folder that has no
+    `adjusted_service.py`) and what is left is read. The peak is looked at once more with the tuner's matrices in 32-bit
+    floats, as on CPUs without matrix hardware. The decoder alone is another service on the same folder that has no
     tuner, asked once for each of the eight adapters.
     """
     with bench.service("memory", TUNER_IDLE_SECONDS=str(IDLE_SECONDS)) as service:
-        base = service.base()
-        models = [base.create_model_adapter(name=answer) for _, answer in FACTS[:8]]
-        several = base.create_model_adapter(name="several")
-        with _peak(service) as seen:
-            for model, fact in zip(models, FACTS, strict=False):
-                model.fine_tune(samples=[sample(*fact)])
-                ask(model, story(1), 8)
-            facts = library()[: bench.times(20, 4)]
-            several.fine_tune(samples=[sample(fact["question"], fact["answer"]) for fact in facts])
+        seen, models = _tuned(bench, service)
         sizes = [_bytes(service, model) / 1e6 for model in models]
-        several.delete()
         after = _after_idle(service)
         parts = service.parts_of_memory()
     yield Row("peak of tuning", [max(seen)], "MB", at_most=1400)
@@ -48,7 +40,25 @@ def memory(bench: Bench) -> Iterator[Row]:
             ask(model, story(number), 16)
         note = service.parts_of_memory()
         yield Row(f"decoder with {len(mine)} adapters", [service.megabytes()], "MB", at_most=400, note=note)
+    with bench.service("memory-plain-floats", TUNER_FLOATS="float32") as service:
+        seen, _ = _tuned(bench, service)
+        yield Row("peak of tuning, 32-bit floats", [max(seen)], "MB", at_most=1400)
     yield Row("disk, one adapter", sizes, "MB")
+
+
+def _tuned(bench: Bench, service: Service) -> tuple[list[float], list[ModelAdapter]]:
+    """The memory while eight adapters learn one sample each and another one several, and the eight."""
+    base = service.base()
+    models = [base.create_model_adapter(name=answer) for _, answer in FACTS[:8]]
+    several = base.create_model_adapter(name="several")
+    with _peak(service) as seen:
+        for model, fact in zip(models, FACTS, strict=False):
+            model.fine_tune(samples=[sample(*fact)])
+            ask(model, story(1), 8)
+        facts = library()[: bench.times(20, 4)]
+        several.fine_tune(samples=[sample(fact["question"], fact["answer"]) for fact in facts])
+    several.delete()
+    return seen, models
 
 
 @contextmanager

@@ -123,7 +123,7 @@ class Service(_Process):
     Args:
         data: its data folder.
         options: more of the command's options.
-        settings: TUNER_SEED or TUNER_IDLE_SECONDS; with any, the service runs through `adjusted_service.py`.
+        settings: TUNER_SEED, TUNER_IDLE_SECONDS, TUNER_FLOATS; with any, it runs through `adjusted_service.py`.
 
     Attributes:
         ready_seconds: from the start of its process to the line that says it is ready.

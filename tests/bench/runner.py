@@ -32,10 +32,11 @@ BENCHMARKS: dict[str, tuple[Callable[[Bench], Iterator[Row]], int]] = {  # and t
     "many-thirty": (many.thirty, 180),
     "many-during-fine-tune": (many.during_fine_tune, 120),
     "lesson-facts": (lesson.facts, 300),
+    "lesson-plain-floats": (lesson.plain_floats, 120),
     "lesson-cold-script": (lesson.cold_script, 120),
     "lesson-forgetting": (lesson.forgetting, 90),
     "lesson-twenty": (lesson.twenty, 180),
-    "memory": (memory.memory, 120),
+    "memory": (memory.memory, 180),
 }
 
 
