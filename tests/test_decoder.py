@@ -123,6 +123,19 @@ def test_when_nobody_is_answered_the_old_generation_leaves_before_the_next_is_ma
     assert FakeServer.made == [[], ["a"], ["b", "a"], ["c", "b", "a"]]
 
 
+def test_tokens_and_templates_wait_for_the_next_generation_too(subject, tmp_path, monkeypatch):
+    replies = {"/tokenize": {"tokens": [7]}, "/apply-template": {"prompt": "user: q"}}
+    monkeypatch.setattr(Decoder, "_post", lambda self, generation, path, body: replies[path])
+    FakeServer.make_seconds = 0.1
+    with ThreadPoolExecutor(1) as pool:
+        for name, call, reply in (("a", subject.tokenize, [7]), ("b", subject.apply_template, "user: q")):
+            waits = pool.submit(ask, subject, adapter(tmp_path, name))
+            while subject._current.server is not None:
+                time.sleep(0.001)
+            assert call("q") == reply
+            assert waits.result(5) == name
+
+
 def test_a_damaged_file_asked_for_in_a_quiet_moment_leaves_the_base_and_the_others_usable(subject, tmp_path):
     good, bad = adapter(tmp_path, "good"), adapter(tmp_path, "bad")
     ask(subject, good)

@@ -200,6 +200,7 @@ class Decoder:
     @contextlib.contextmanager
     def _using(self, adapter: Path | None = None, limit: _Limit | None = None) -> Iterator[_Generation]:
         """A generation that holds the adapter, kept alive until the block ends."""
+        limit = limit or _Limit(threading.Event())
         while (generation := self._joined(adapter)) is None:
             limit.check()
             if self._building.acquire(timeout=LOOK_SECONDS):  # one builds; the others wait, and find theirs in it
