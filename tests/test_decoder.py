@@ -11,6 +11,7 @@ import pytest
 
 from helpers.service import decoder, errors, paths, weights
 from helpers.service.decoder import Decoder, Sampling
+from tests.waiting import wait_until
 
 
 class FakeServer:
@@ -99,8 +100,7 @@ def test_while_anyone_is_answered_the_next_generation_holds_up_nobody(subject, t
     FakeServer.make_seconds = 0.3
     with ThreadPoolExecutor(2) as pool:
         answered = pool.submit(ask, subject, None, "long")
-        while subject._current.users == 0:
-            time.sleep(0.001)
+        wait_until(lambda: subject._current.users)
         waits = pool.submit(ask, subject, new)
         time.sleep(0.05)
         assert [ask(subject, None), ask(subject, loaded)] == ["base", "loaded"]
@@ -130,8 +130,7 @@ def test_tokens_and_templates_wait_for_the_next_generation_too(subject, tmp_path
     with ThreadPoolExecutor(1) as pool:
         for name, call, reply in (("a", subject.tokenize, [7]), ("b", subject.apply_template, "user: q")):
             waits = pool.submit(ask, subject, adapter(tmp_path, name))
-            while subject._current.server is not None:
-                time.sleep(0.001)
+            wait_until(lambda: subject._current.server is None)
             assert call("q") == reply
             assert waits.result(5) == name
 
@@ -150,8 +149,7 @@ def test_never_more_than_two_generations_live_even_when_old_ones_are_in_use(subj
     files = [adapter(tmp_path, f"{number}") for number in range(4)]
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(ask, subject, files[0], "long")
-        while not FakeServer.alive or subject._current.users == 0:
-            time.sleep(0.001)
+        wait_until(lambda: FakeServer.alive and subject._current.users)
         assert ask(subject, files[1]) == "1"  # the second generation
         third = pool.submit(ask, subject, files[2])  # would be the third while the first is in use
         time.sleep(0.05)
@@ -200,8 +198,7 @@ def test_who_gives_up_while_a_generation_is_waited_for_is_let_go_at_once(subject
     given_up = threading.Event()
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(ask, subject, files[0], "long")
-        while subject._current.users == 0:
-            time.sleep(0.001)
+        wait_until(lambda: subject._current.users)
         ask(subject, files[1])
         waits = pool.submit(ask, subject, files[2], "q", given_up)
         time.sleep(0.02)
@@ -238,8 +235,7 @@ def test_the_wait_for_an_adapter_has_the_same_limit(subject, tmp_path, monkeypat
     files = [adapter(tmp_path, f"{number}") for number in range(3)]
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(ask, subject, files[0], "long")
-        while subject._current.users == 0:
-            time.sleep(0.001)
+        wait_until(lambda: subject._current.users)
         ask(subject, files[1])
         monkeypatch.setattr(decoder, "COMPLETION_SECONDS", 0.05)
         with pytest.raises(errors.ServiceError, match="longer than"):
@@ -252,27 +248,24 @@ def test_the_wait_for_an_adapter_has_the_same_limit(subject, tmp_path, monkeypat
 
 
 def lora_files(folder: Path, number: int, rank: int = 8) -> list[Path]:
-    """Adapters that differ, made up in milliseconds: random weights, large enough to change every answer."""
-    import numpy as np
-    from gguf import GGUFWriter
+    """Adapters of all layers that differ, made up in milliseconds: random, and large enough to change every answer."""
+    import torch
 
-    sizes = {"ffn_gate": (1536, 576), "ffn_up": (1536, 576), "ffn_down": (576, 1536)}
+    from helpers.service.adapter_files import write_gguf
+
+    sizes = {"gate_proj": (1536, 576), "up_proj": (1536, 576), "down_proj": (576, 1536)}
     files = [folder / f"{index}.gguf" for index in range(number)]
     for index, path in enumerate(files):
-        random = np.random.default_rng(index)
-        writer = GGUFWriter(path, "llama")
-        writer.add_type("adapter")
-        writer.add_string("adapter.type", "lora")
-        writer.add_float32("adapter.lora.alpha", 2.0 * rank)
-        for layer in range(30):
-            for name, (rows, columns) in sizes.items():
-                for half, shape in (("a", (rank, columns)), ("b", (rows, rank))):
-                    values = (random.standard_normal(shape, dtype=np.float32) * 0.06).astype(np.float16)
-                    writer.add_tensor(f"blk.{layer}.{name}.weight.lora_{half}", values)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
+        random = torch.Generator().manual_seed(index)
+        shapes = {
+            (layer, name, half): shape
+            for layer in range(30)
+            for name, (rows, columns) in sizes.items()
+            for half, shape in (("A", (rank, columns)), ("B", (rows, rank)))
+        }
+        write_gguf(
+            path, {key: torch.randn(shape, generator=random) * 0.06 for key, shape in shapes.items()}, 2.0 * rank
+        )
     return files
 
 

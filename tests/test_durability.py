@@ -12,13 +12,10 @@ import sys
 import pytest
 
 from helpers.service import errors, store
-from helpers.service.catalog import CLASSIC_MODELS
 from helpers.service.store import Store
 from tests.crashing_store import states
 from tests.faults import Faults, failing, injected, watching
-from tests.test_api import call
-
-BASE_ID = CLASSIC_MODELS[2][0]
+from tests.http_call import BASE_ID, call
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from helpers import forms
@@ -12,6 +10,7 @@ from helpers.forms.code import literal
 from helpers.forms.sample_fields import ANSWERS_ONLY, UPLOADED
 from tests.conftest import TOKEN, WORKSPACE
 from tests.stub.clicks import everything_in, press, upload
+from tests.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -177,8 +176,7 @@ def test_stop_ends_after_the_call_that_runs(tuning, engine):
     engine.tune_seconds = 0.2
     tuning.calls.value = 20
     tuning._tune.click()
-    while len(engine.tunings) < 2:
-        time.sleep(0.01)
+    wait_until(lambda: len(engine.tunings) >= 2)
     tuning._stop.click()
     tuning.wait(10)
     assert 2 <= len(engine.tunings) <= 3

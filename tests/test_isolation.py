@@ -21,6 +21,7 @@ from tests.conftest import TOKEN, WORKSPACE, file_mode
 from tests.fake_engine import FakeEngine
 from tests.http_call import BASE_ID, HEADERS, call, fetch, request_bytes, send_bytes
 from tests.stub.server import ThreadedServer
+from tests.waiting import wait_until
 
 THEIRS = {**HEADERS, "x-gradient-workspace-id": "another_workspace"}
 COMPLETE = f"/api/models/{BASE_ID}/complete"
@@ -141,8 +142,7 @@ def test_another_workspace_does_not_even_wait_for_an_adapter(server, engine, bas
     engine.tune_seconds = 0.6
     work = threading.Thread(target=adapter.fine_tune, kwargs={"samples": [{"inputs": "x"}]})
     work.start()
-    while not engine.tunings:
-        time.sleep(0.01)
+    wait_until(lambda: engine.tunings)
     for method, path, body in CALLS:
         assert call(server, method, f"/api/models/{adapter.id}{path}", body, THEIRS)[0] in (400, 404)
     assert work.is_alive()

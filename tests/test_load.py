@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -14,27 +13,18 @@ from gradientai.openapi.client.exceptions import ServiceException
 from helpers import GradientError, GradientLLM, connection
 from helpers.service import scheduler
 from tests.conftest import TOKEN, WORKSPACE
-from tests.test_api import BASE_ID, HEADERS, call
+from tests.http_call import BASE_ID, HEADERS, call, request_bytes
+from tests.waiting import wait_until
 
 COMPLETE = f"/api/models/{BASE_ID}/complete"
-
-
-def wait_until(condition, seconds: float = 5.0) -> None:
-    """Returns as soon as something is so."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.005)
 
 
 def send(server, method: str, path: str, body=None, workspace: str = WORKSPACE) -> socket.socket:
     """Sends a request and returns the open socket, without waiting for an answer."""
     address = urlsplit(server.url)
     raw = b"" if body is None else json.dumps(body).encode()
-    headers = {**HEADERS, "Host": address.netloc, "Content-Length": len(raw), "x-gradient-workspace-id": workspace}
-    head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     client = socket.create_connection((address.hostname, address.port), timeout=10)
-    client.sendall(head.encode() + b"\r\n" + raw)
+    client.sendall(request_bytes(method, path, raw, **{"x-gradient-workspace-id": workspace}))
     return client
 
 

@@ -18,6 +18,7 @@ import pytest
 from tests.conftest import WORKSPACE, ServiceProcess
 from tests.test_real_engine import FACTS, ask, sample
 from tests.test_tuner_process import gone
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.model, pytest.mark.skipif(os.name == "nt", reason="signals")]
 SEED = 5
@@ -70,10 +71,7 @@ def tuner_pid(service: ServiceProcess) -> int | None:
 
 def wait_for_a_write(data: Path) -> None:
     """Returns when a fine-tune has begun to write its result: the moments in which a kill could leave half of it."""
-    deadline = time.monotonic() + 30
-    while not any((data / "adapters").glob("*/new-*/*")):
-        assert time.monotonic() < deadline, "no fine-tune came to write"
-        time.sleep(0.001)
+    wait_until(lambda: any((data / "adapters").glob("*/new-*/*")), 30)
 
 
 def stream(adapters, data: Path, expected: Expected, chance: random.Random, answered: threading.Event) -> None:

@@ -70,7 +70,7 @@ def random_lora(model, first: int):
     a = {name: torch.randn(layers, RANK, model.sizes[name][1]) * 0.2 for name in TARGETS}
     b = {name: torch.randn(layers, model.sizes[name][0], RANK) * 0.2 for name in TARGETS}
     lora = Lora(first, 2.0, a, b)
-    for values in lora.parameters():
+    for values in lora.named().values():
         values.requires_grad_()
     return lora
 
@@ -120,7 +120,7 @@ def test_what_is_written_is_what_is_read(model, tmp_path):
     adapter_files.write(tmp_path, lora, {"a.steps": torch.tensor(3.0)}, model)
     read = adapter_files.read_lora(tmp_path, model)
     assert (read.first, read.scale, read.rank) == (2, 2.0, RANK)
-    for before, after in zip(lora.parameters(), read.parameters(), strict=True):
+    for before, after in zip(lora.named().values(), read.named().values(), strict=True):
         assert torch.equal(before, after)
     assert adapter_files.read_optimizer(tmp_path) == {"a.steps": torch.tensor(3.0)}
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {
@@ -161,7 +161,7 @@ def test_the_optimizer_is_adamw_with_two_rates_and_goes_on_where_it_was(model):
         reference.step()
         reference.zero_grad()
         state = {name: values.clone() for name, values in optimizer.state.items()}
-    for before, after in zip(theirs.parameters(), ours.parameters(), strict=True):
+    for before, after in zip(theirs.named().values(), ours.named().values(), strict=True):
         torch.testing.assert_close(after, before, atol=1e-6, rtol=1e-5)
         assert after.grad is None
     assert {float(values) for name, values in state.items() if name.endswith("steps")} == {3.0}

@@ -68,7 +68,7 @@ def write(folder: Path, lora: Lora, optimizer: dict[str, torch.Tensor], model: L
         for name in TARGETS
         for layer, matrix in enumerate(stack[name], lora.first)
     }
-    _write_gguf(folder / GGUF_FILE, matrices, lora.rank * lora.scale)
+    write_gguf(folder / GGUF_FILE, matrices, lora.rank * lora.scale)
     (folder / CONFIG_FILE).write_text(json.dumps(_config(lora, model), indent=2), encoding="utf-8")
     peft = {_peft_name(*key): matrix.contiguous() for key, matrix in matrices.items()}
     state = {name: tensor.detach().cpu() for name, tensor in optimizer.items()}
@@ -95,7 +95,17 @@ def _config(lora: Lora, model: Llama) -> dict:
     }
 
 
-def _write_gguf(path: Path, matrices: dict[tuple[int, str, str], torch.Tensor], alpha: float) -> None:
+def write_gguf(path: Path, matrices: dict[tuple[int, str, str], torch.Tensor], alpha: float) -> None:
+    """Writes an adapter as llama.cpp reads it.
+
+    Args:
+        path: the file.
+        matrices: by layer, one of TARGETS, and "A" or "B".
+        alpha: LoRA's; llama.cpp divides it by the rank.
+
+    Raises:
+        OSError: the disk is full or forbidden.
+    """
     writer = GGUFWriter(path, "llama")
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")

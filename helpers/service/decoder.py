@@ -60,8 +60,8 @@ class _Generation:
 class _Limit:
     """How long an answer may take: COMPLETION_SECONDS, and no longer than someone waits for it."""
 
-    def __init__(self, given_up: threading.Event) -> None:
-        self._given_up = given_up
+    def __init__(self, given_up: threading.Event | None = None) -> None:
+        self._given_up = given_up or threading.Event()
         self._deadline = time.monotonic() + COMPLETION_SECONDS
 
     @property
@@ -118,7 +118,7 @@ class Decoder:
             ServiceError: the prompt is longer than the context; it took too long; the adapter's file can't be read;
                 llama.cpp failed.
         """
-        limit = _Limit(given_up or threading.Event())
+        limit = _Limit(given_up)
         request = {
             "prompt": prompt,
             "n_predict": sampling.max_tokens,
@@ -152,7 +152,7 @@ class Decoder:
         Raises:
             ServiceError: as `complete`.
         """
-        limit = _Limit(given_up or threading.Event())
+        limit = _Limit(given_up)
         with self._using(adapter, limit) as generation:
             prefix = self._tokens(generation, prompt, True)
             tails = [self._tokens(generation, choice, False) for choice in choices]
@@ -168,12 +168,12 @@ class Decoder:
 
     def tokenize(self, text: str, parse_special_tokens: bool = True) -> list[int]:
         """The tokens that llama.cpp makes of a text, without a begin-of-text token."""
-        with self._using() as generation:
+        with self._using(None, _Limit()) as generation:
             return self._tokens(generation, text, parse_special_tokens)
 
     def apply_template(self, query: str) -> str:
         """The query as the user's turn of the model's own chat template, ready for the answer."""
-        with self._using() as generation:
+        with self._using(None, _Limit()) as generation:
             messages = {"messages": [{"role": "user", "content": query}]}
             return self._post(generation, "/apply-template", messages)["prompt"]
 
@@ -198,9 +198,8 @@ class Decoder:
             connection.close()
 
     @contextlib.contextmanager
-    def _using(self, adapter: Path | None = None, limit: _Limit | None = None) -> Iterator[_Generation]:
+    def _using(self, adapter: Path | None, limit: _Limit) -> Iterator[_Generation]:
         """A generation that holds the adapter, kept alive until the block ends."""
-        limit = limit or _Limit(threading.Event())
         while (generation := self._joined(adapter)) is None:
             limit.check()
             if self._building.acquire(timeout=LOOK_SECONDS):  # one builds; the others wait, and find theirs in it
@@ -234,6 +233,11 @@ class Decoder:
             generation.users -= 1
             self._free_retired()
 
+    def _succeed(self, generation: _Generation) -> None:
+        """Makes it the current one; the one before leaves with its last user, at once if it has none."""
+        self._retired, self._current = self._current, generation
+        self._free_retired()
+
     def _free_retired(self) -> None:
         if self._retired is not None and not self._retired.users:
             self._retired.server = self._retired = None
@@ -247,8 +251,7 @@ class Decoder:
                 self._changed.wait(LOOK_SECONDS)
                 limit.check()
             if not self._current.users:  # nobody is held up: whoever comes meanwhile waits for the next one
-                self._retired, self._current = self._current, _Generation(None, {})
-                self._free_retired()
+                self._succeed(_Generation(None, {}))
             wanted = self._wanted(adapter)
         try:
             server = _server(self._gguf, wanted, self._api_key)
@@ -256,9 +259,7 @@ class Decoder:
             wanted = [] if adapter is None else [adapter]
             server = self._server_with_only(wanted)
         with self._changed:
-            adapters = {path: index for index, path in enumerate(wanted)}
-            self._retired, self._current = self._current, _Generation(server, adapters)
-            self._free_retired()
+            self._succeed(_Generation(server, {path: index for index, path in enumerate(wanted)}))
 
     def _server_with_only(self, wanted: list[Path]) -> Any:
         """A server for an adapter while another's file is damaged, which is then told to whoever asks for that one."""

@@ -69,9 +69,9 @@ class Lora:
         """R."""
         return self.a[TARGETS[0]].shape[1]
 
-    def parameters(self) -> list[torch.Tensor]:
-        """All tensors that learn."""
-        return [*self.a.values(), *self.b.values()]
+    def named(self) -> dict[str, torch.Tensor]:
+        """All tensors that learn, as "a.gate_proj" and so on."""
+        return {f"{half}.{name}": values for half in "ab" for name, values in getattr(self, half).items()}
 
     def by_layer(self) -> Iterable[LayerLora]:
         """A and B of each target, for each layer that has them, from below."""
@@ -88,16 +88,18 @@ class Llama:
         dtype: of the matrices and of what they are multiplied with. All else is in 32-bit floats.
 
     Attributes:
-        folder: as given.
+        folder, device: as given.
         layer_count: all layers.
+        upper_half: the lowest layer of the upper half, which is what fresh adapters adapt.
         vocabulary: tokens that there are.
         sizes: rows and columns of each of TARGETS.
     """
 
     def __init__(self, folder: Path, device: str, dtype: torch.dtype) -> None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        self.folder = folder
+        self.folder, self.device = folder, device
         self.layer_count = config["num_hidden_layers"]
+        self.upper_half = self.layer_count // 2
         self.vocabulary = config["vocab_size"]
         wide, narrow = config["intermediate_size"], config["hidden_size"]
         self.sizes = {"gate_proj": (wide, narrow), "up_proj": (wide, narrow), "down_proj": (narrow, wide)}
@@ -106,20 +108,20 @@ class Llama:
         self._epsilon, self._theta = config["rms_norm_eps"], config["rope_theta"]
         self._tied = config["tie_word_embeddings"]
         self._dtype = dtype
-        self._load(folder / "model.safetensors", device)
+        self._load(folder / "model.safetensors")
 
-    def _load(self, file: Path, device: str) -> None:
+    def _load(self, file: Path) -> None:
         def read(*names: str, dtype: torch.dtype) -> torch.Tensor:
             # Opened anew for each: the file is mapped, and counts as memory as far as it was read, until it is closed.
             with safe_open(file, "pt") as stored:
-                return torch.cat([stored.get_tensor(f"{name}.weight") for name in names]).to(device, dtype)
+                return torch.cat([stored.get_tensor(f"{name}.weight") for name in names]).to(self.device, dtype)
 
         norm = partial(read, dtype=torch.float32)
         self._layers = []
         for number in range(self.layer_count):
             at = f"model.layers.{number}"
             # The lower half works once a call, so it stays in the file's 16 bits: 100 MB less, and no slower.
-            lower = number < self.layer_count // 2 and self._dtype is torch.float32
+            lower = number < self.upper_half and self._dtype is torch.float32
             matrix = partial(read, dtype=torch.float16 if lower else self._dtype)
             layer = _Layer(
                 norm(f"{at}.input_layernorm"),
@@ -139,7 +141,8 @@ class Llama:
         width = self._head_width
         rates = self._theta ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
         angles = torch.outer(torch.arange(ids.shape[1], dtype=torch.float32), rates).repeat(1, 2)
-        return self._embedding[ids].float(), (angles.cos().to(ids.device), angles.sin().to(ids.device))
+        hidden = self._embedding[ids.to(self.device)].float()
+        return hidden, (angles.cos().to(self.device), angles.sin().to(self.device))
 
     def below(self, hidden: torch.Tensor, rotary: Rotary, first: int) -> torch.Tensor:
         """What the layers under `first` make of it, (S, T, D)."""

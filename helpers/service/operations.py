@@ -91,11 +91,9 @@ class Operations:
     async def delete(self, workspace: str, model_id: str) -> None:
         """Deletes an adapter once what is running on it has ended."""
         self.adapter(workspace, model_id)
-
-        def work(given_up: threading.Event) -> None:
-            self._store.delete(workspace, model_id)
-
-        await self._scheduler.run(workspace, work, Kind.ANSWER, model_id, exclusive=True)
+        await self._scheduler.run(
+            workspace, lambda given_up: self._store.delete(workspace, model_id), Kind.ANSWER, model_id, exclusive=True
+        )
 
     async def complete(self, workspace: str, model_id: str, request: CompletionRequest) -> Completion:
         """Continues a prompt with a base model or an adapter.
@@ -105,11 +103,9 @@ class Operations:
         """
         if model_id in self._base_models:
             slug = self._base_models[model_id].slug
-
-            def base_work(given_up: threading.Event) -> Completion:
-                return self._engine.complete(request, slug, None, given_up)
-
-            return await self._scheduler.run(workspace, base_work, Kind.ANSWER)
+            return await self._scheduler.run(
+                workspace, lambda given_up: self._engine.complete(request, slug, None, given_up), Kind.ANSWER
+            )
         if catalog.is_base_model_id(model_id):
             raise errors.unknown_base_model(model_id)
         self.adapter(workspace, model_id)  # before waiting: an unknown id needs no turn

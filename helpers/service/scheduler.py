@@ -102,7 +102,6 @@ class Scheduler:
         try:
             self._start_those_who_may()
             await request.turn
-            too_long.cancel()
             return await self._on_a_thread(work)
         finally:
             too_long.cancel()

@@ -8,8 +8,7 @@ The recipe, measured on SmolLM2-135M-Instruct: LoRA on the three MLP matrices of
 alpha = 2 × rank, AdamW without weight decay, B matrices at B_RATE times the learning rate, gradients clipped at 1.0.
 What the lower half makes of the samples never changes, so it is computed once a call. Against all layers and one rate,
 a single fact takes 4 steps instead of 7. Of 36 unrelated answers 19 stay right instead of 15, but with a loss on the
-answers only 15 instead of 21. B rates of 6 and 8 save another step and forget more; a third of the layers (the
-uppermost ten) saves 0.1 s and forgets more.
+answers only 15 instead of 21. `tests/bench/TRIED.md` says what else was tried.
 
 A call takes at least one step and stops as soon as every trainable token is the likeliest one by a margin (its loss is
 under ln 2), or after MAX_PASSES passes. Samples that contradict each other are never all learned, and at the full rate
@@ -27,8 +26,9 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch.optim.adamw import adamw
@@ -65,8 +65,8 @@ class Tuner:
         self._answering = answering
         self._given_up = given_up
         memory.keep_blocks()
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._model = Llama(folder, self._device, matrix_type(self._device))
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model = Llama(folder, device, matrix_type(device))
 
     def tune(self, job: TuningJob) -> TuningResult:
         """Tunes an adapter further and writes it.
@@ -96,15 +96,15 @@ class Tuner:
         lora = _fresh(self._model, job.rank) if job.start is None else adapter_files.read_lora(job.start, self._model)
 
         def learning(half: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-            return {name: matrices.to(self._device).requires_grad_() for name, matrices in half.items()}
+            return {name: matrices.to(self._model.device).requires_grad_() for name, matrices in half.items()}
 
-        return Lora(lora.first, lora.scale, learning(lora.a), learning(lora.b))
+        return replace(lora, a=learning(lora.a), b=learning(lora.b))
 
     def _batches(self, samples: Sequence[TokenSample], lora: Lora) -> list[_Batch]:
         batches = []
         for start in range(0, len(samples), BATCH):
             self._before_step()
-            batches.append(_batch(self._model, samples[start : start + BATCH], lora.first, self._device))
+            batches.append(_batch(self._model, samples[start : start + BATCH], lora.first))
         return batches
 
 
@@ -122,14 +122,13 @@ def matrix_type(device: str) -> torch.dtype:
 def _fresh(model: Llama, rank: int) -> Lora:
     """An adapter of the upper half of the layers that adds nothing yet: A as peft draws it, B zero."""
     torch.manual_seed(SEED)
-    first = model.layer_count // 2
-    count = model.layer_count - first
+    count = model.layer_count - model.upper_half
     a, b = {}, {}
     for name in TARGETS:
         rows, columns = model.sizes[name]
         a[name] = torch.empty(count, rank, columns).uniform_(-1, 1) / math.sqrt(columns)
         b[name] = torch.zeros(count, rows, rank)
-    return Lora(first, 2.0, a, b)
+    return Lora(model.upper_half, 2.0, a, b)
 
 
 class _AdamW:
@@ -144,41 +143,34 @@ class _AdamW:
     """
 
     def __init__(self, lora: Lora, rate: float, state: dict[str, torch.Tensor]) -> None:
-        self._halves = {"a": lora.a, "b": lora.b}
+        self._learning = lora.named()
         self._rates = {"a": rate, "b": rate * max(1.0, min(B_RATE, B_MOST / rate))}
         self.state: dict[str, torch.Tensor] = {}
-        for half, matrices in self._halves.items():
-            for name, values in matrices.items():
-                for moment in ("mean", "square"):
-                    key = f"{half}.{name}.{moment}"
-                    self.state[key] = state[key].to(values.device) if state else torch.zeros_like(values)
-                self.state[f"{half}.{name}.steps"] = state.get(f"{half}.{name}.steps", torch.tensor(0.0))
+        for name, values in self._learning.items():
+            fresh = {"mean": torch.zeros_like(values), "square": torch.zeros_like(values), "steps": torch.tensor(0.0)}
+            for part, start in fresh.items():
+                self.state[f"{name}.{part}"] = state.get(f"{name}.{part}", start).to(start.device)
 
+    @torch.no_grad()
     def step(self, share: float = 1.0) -> None:
         """Moves all matrices by their gradients, at a share of the learning rates, and clears the gradients."""
-        for half, matrices in self._halves.items():
-            every = list(matrices.values())
-            means, squares, steps = (
-                [self.state[f"{half}.{name}.{part}"] for name in matrices] for part in ("mean", "square", "steps")
+        for name, values in self._learning.items():
+            adamw(
+                [values],
+                [values.grad],
+                [self.state[f"{name}.mean"]],
+                [self.state[f"{name}.square"]],
+                [],
+                [self.state[f"{name}.steps"]],
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=share * self._rates[name[0]],
+                weight_decay=0.0,
+                eps=1e-8,
+                maximize=False,
             )
-            with torch.no_grad():
-                adamw(
-                    every,
-                    [values.grad for values in every],
-                    means,
-                    squares,
-                    [],
-                    steps,
-                    amsgrad=False,
-                    beta1=0.9,
-                    beta2=0.999,
-                    lr=share * self._rates[half],
-                    weight_decay=0.0,
-                    eps=1e-8,
-                    maximize=False,
-                )
-            for values in every:
-                values.grad = None
+            values.grad = None
 
 
 @dataclass(frozen=True)
@@ -200,15 +192,15 @@ class _Batch:
 
 
 @torch.no_grad()
-def _batch(model: Llama, samples: Sequence[TokenSample], first: int, device: str) -> _Batch:
+def _batch(model: Llama, samples: Sequence[TokenSample], first: int) -> _Batch:
     ids = torch.zeros(len(samples), max(len(sample.ids) for sample in samples), dtype=torch.long)
     labels = torch.full_like(ids, NOT_TRAINABLE)
     for row, sample in enumerate(samples):
         ids[row, : len(sample.ids)] = torch.tensor(sample.ids)
         labels[row, : len(sample.ids)] = torch.tensor(sample.labels)
     weights = torch.tensor([sample.multiplier for sample in samples])
-    hidden, rotary = model.embed(ids.to(device))
-    return _Batch(model.below(hidden, rotary, first), rotary, labels.to(device), weights.to(device))
+    hidden, rotary = model.embed(ids)
+    return _Batch(model.below(hidden, rotary, first), rotary, labels.to(model.device), weights.to(model.device))
 
 
 def _token_losses(model: Llama, lora: Lora, batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -224,19 +216,24 @@ def _token_losses(model: Llama, lora: Lora, batch: _Batch) -> tuple[torch.Tensor
     return losses, batch.weights[:, None].expand_as(targets)[trainable]
 
 
+class _Loss(NamedTuple):
+    """A batch's loss: how many tokens have one, its sum in nats, and per token, where a sample counts by its weight."""
+
+    tokens: int
+    total: float
+    mean: float
+
+
 def _optimise(
     model: Llama, lora: Lora, optimizer: _AdamW, batches: list[_Batch], before_step: Callable[[], None]
 ) -> TuningResult:
     """Passes over the batches until all is learned; a batch that is learned already is not trained again."""
-    count, sum_loss = 0, 0.0
-    first: dict[int, float] = {}  # each batch's loss before the first update
-    if len(batches) > 1:  # it has to be read before the first batch updates
+    first: dict[int, _Loss] = {}  # each batch's before the first update
+    if len(batches) > 1:  # the first update would change the others'; that of a single batch is read as it steps
         with torch.no_grad():
             for number, batch in enumerate(batches):
                 before_step()
-                losses, weights = _token_losses(model, lora, batch)
-                first[number] = _weighted_mean(losses, weights)
-                count, sum_loss = count + losses.numel(), sum_loss + _finite(losses.sum()).item()
+                first[number] = _loss(*_token_losses(model, lora, batch))
     uniform = math.log(model.vocabulary)
     steps = 0
     for number_of_pass in range(MAX_PASSES):
@@ -245,31 +242,30 @@ def _optimise(
         for number, batch in enumerate(batches):
             before_step()
             losses, weights = _token_losses(model, lora, batch)
-            if len(batches) == 1 and steps == 0:
-                count, sum_loss = losses.numel(), _finite(losses.sum()).item()
-            now = _weighted_mean(losses, weights)
-            if now > max(uniform, RUN_AWAY * first.setdefault(number, now)):
+            now = _loss(losses, weights)
+            if now.mean > max(uniform, RUN_AWAY * first.setdefault(number, now).mean):
                 raise NanLoss
-            if steps and _finite(losses.max()).item() < LEARNED:
+            if steps and losses.max().item() < LEARNED:
                 continue
             learned = False
             _step(lora, optimizer, (losses * weights).mean(), share)
             steps += 1
         if learned:
             break
-    for values in lora.parameters():
+    for values in lora.named().values():
         _finite(values.sum())
-    return TuningResult(count, sum_loss, steps)
+    return TuningResult(sum(loss.tokens for loss in first.values()), sum(loss.total for loss in first.values()), steps)
 
 
-def _weighted_mean(losses: torch.Tensor, weights: torch.Tensor) -> float:
-    """Loss per token in nats, where a sample counts by its multiplier."""
-    return ((losses.detach() * weights).sum() / weights.sum()).item()
+def _loss(losses: torch.Tensor, weights: torch.Tensor) -> _Loss:
+    losses = losses.detach()
+    mean = (losses * weights).sum() / weights.sum()
+    return _Loss(losses.numel(), _finite(losses.sum()).item(), mean.item())
 
 
 def _step(lora: Lora, optimizer: _AdamW, loss: torch.Tensor, share: float) -> None:
     loss.backward()
-    _finite(torch.nn.utils.clip_grad_norm_(lora.parameters(), CLIP))
+    _finite(torch.nn.utils.clip_grad_norm_(lora.named().values(), CLIP))
     optimizer.step(share)
 
 

@@ -37,9 +37,7 @@ elif {"TUNER_SEED", "TUNER_FLOATS"} & set(os.environ):
 
     _change(tuner, "SEED", _setting("TUNER_SEED"))
     if "TUNER_FLOATS" in os.environ:
-        _floats = getattr(torch, os.environ["TUNER_FLOATS"])
-        if tuner.matrix_type("cpu") is not _floats:
-            tuner.matrix_type = lambda device: _floats
+        tuner.matrix_type = lambda device: getattr(torch, os.environ["TUNER_FLOATS"])
 
 if __name__ == "__main__":
     from helpers.service.__main__ import main

@@ -64,10 +64,7 @@ def plain_floats(bench: Bench) -> Iterator[Row]:
         _teach(base, *FACTS[0])
         found = [_teach(base, question, answer) for question, answer in taught]
         right = sum(said == answer for (_, _, said), (_, answer) in zip(found, taught, strict=True))
-        model = base.create_model_adapter(name="twenty")
-        began = perf_counter()
-        model.fine_tune(samples=[sample(fact["question"], fact["answer"], True) for fact in known])
-        seconds = perf_counter() - began
+        _, seconds = _teach_all(base, known, answers_only=True)
     yield Row("one sample, call to answer, 32-bit floats", [whole for whole, _, _ in found])
     yield Row("one sample, right, 32-bit floats", [right], f"of {len(taught)}")
     yield Row(f"{len(known)} samples, answers only, 32-bit floats", [seconds])
@@ -136,10 +133,7 @@ def twenty(bench: Bench) -> Iterator[Row]:
         base = service.base()
         _teach(base, *FACTS[0])
         for name, answers_only in (("answers only", True), ("all tokens", False)):
-            model = base.create_model_adapter(name=name)
-            began = perf_counter()
-            model.fine_tune(samples=[sample(fact["question"], fact["answer"], answers_only) for fact in known])
-            seconds = perf_counter() - began
+            model, seconds = _teach_all(base, known, answers_only)
             limit = PROTOTYPE_SECONDS / 2 if answers_only and not bench.quick else None
             note = f"{_steps(service)[-1]} steps"
             yield Row(f"{len(known)} samples, {name}", [seconds], at_most=limit, note=note)
@@ -159,6 +153,14 @@ def _teach(base: BaseModel, question: str, answer: str) -> tuple[float, float, s
     done = perf_counter()
     model.delete()
     return done - began, tuned - began, said
+
+
+def _teach_all(base: BaseModel, known: list[dict[str, str]], answers_only: bool) -> tuple[ModelAdapter, float]:
+    """An adapter that has learned all facts in one call, and the seconds of the call."""
+    model = base.create_model_adapter(name="all of them")
+    began = perf_counter()
+    model.fine_tune(samples=[sample(fact["question"], fact["answer"], answers_only) for fact in known])
+    return model, perf_counter() - began
 
 
 def _steps(service: Service) -> list[int]:

@@ -86,11 +86,7 @@ class _Process:
 
     def tree(self) -> list[psutil.Process]:
         """It and all that it started."""
-        try:
-            top = psutil.Process(self.process.pid)
-            return [top, *top.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
+        return _tree(self.process.pid)
 
     def __enter__(self):
         return self
@@ -162,7 +158,7 @@ class Service(_Process):
 
     def megabytes(self) -> float:
         """Resident memory of the service and its tuner together; pages that they share count twice."""
-        return sum(_resident(process) for process in self.tree()) / 1e6
+        return megabytes(self.process.pid)
 
     def parts_of_memory(self) -> str:
         """Resident memory by process, and what of it is no other process's and no file's, for a row's note."""
@@ -255,6 +251,19 @@ def suspended(owners: Sequence[_Process]) -> Iterator[None]:
         for process in stopped:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.resume()
+
+
+def megabytes(pid: int) -> float:
+    """Resident memory of a process and all that it started; pages that they share count for each."""
+    return sum(map(_resident, _tree(pid))) / 1e6
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    try:
+        top = psutil.Process(pid)
+        return [top, *top.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _resident(process: psutil.Process) -> int:

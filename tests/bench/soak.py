@@ -24,11 +24,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import urllib3
 from gradientai.openapi.client.exceptions import ServiceException
 
 from helpers import connection
+from tests.bench.processes import megabytes
 from tests.conftest import TOKEN, ServiceProcess
 from tests.test_real_engine import FACTS, ask, sample
 
@@ -180,7 +180,7 @@ def soak(service: ServiceProcess, seconds: float, clients: int) -> Figures:
         for learner in learners:
             learner.start()
         while any(learner.is_alive() for learner in learners):
-            figures.memory.append(_megabytes(service.process.pid))
+            figures.memory.append(megabytes(service.process.pid))
             if figures.warm is None and all(learner.rounds for learner in learners):
                 figures.warm = len(figures.memory)
             time.sleep(SAMPLE_SECONDS)
@@ -188,18 +188,6 @@ def soak(service: ServiceProcess, seconds: float, clients: int) -> Figures:
         urllib3.Retry.sleep_for_retry = real
     figures.rounds = sum(learner.rounds for learner in learners)
     return figures
-
-
-def _megabytes(pid: int) -> float:
-    """Resident memory of a process and its children; what they share counts for each."""
-    process = psutil.Process(pid)
-    total = 0
-    for one in [process, *process.children(recursive=True)]:
-        try:
-            total += one.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return total / 1e6
 
 
 def main(arguments: list[str] | None = None) -> int:
