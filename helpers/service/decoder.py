@@ -6,7 +6,7 @@ nobody is being answered, the old one leaves first, and its memory is used again
 requests in flight end on it, then it leaves, and only then may a third be made: so there are never more than two. Only
 `local_engine.py` calls this; methods may be called from several threads.
 
-Measured: a generation takes 0.3 s to make and 350 MB, and for an adapter of rank 8 as much again as its file, 1.5 MB
+Measured: a generation takes 0.3 s to make and 320 MB, and for an adapter of rank 8 as much again as its file, 1.5 MB
 (6 MB at rank 32).
 """
 
@@ -30,7 +30,7 @@ from . import errors, memory
 from .tuning_job import threads
 
 CONTEXT_TOKENS = 2048
-SLOTS = 8  # requests answered at once; further ones wait inside llama.cpp
+SLOTS = 7  # requests answered at once; further ones wait inside llama.cpp. Each takes 25 MB of cache
 MAX_ADAPTER_BYTES = 150_000_000  # in memory, 98 adapters of rank 8 and 24 of rank 32; the least recently used leaves
 COMPLETION_SECONDS = 300  # for one answer, the wait for its adapter and in llama.cpp's queue included
 LOOK_SECONDS = 0.1  # how often a waiting request looks whether its caller is still there

@@ -28,7 +28,7 @@ BENCHMARKS: dict[str, tuple[Callable[[Bench], Iterator[Row]], int]] = {  # and t
     "learner-adapter": (learner.adapter, 60),
     "learner-transformers": (learner.transformers, 60),
     "learner-prefix": (learner.prefix, 120),
-    "many-eight": (many.eight, 300),
+    "many-eight": (many.eight, 420),
     "many-thirty": (many.thirty, 180),
     "many-during-fine-tune": (many.during_fine_tune, 120),
     "lesson-facts": (lesson.facts, 300),
