@@ -242,3 +242,43 @@ def test_of_two_samples_that_contradict_each_other_the_heavier_ends_learned(seed
         samples = (TokenSample(heavy, heavy, 10.0), TokenSample(light, light, 0.1))
         assert subject.tune(TuningJob(samples, 8, 2e-3, None, into)).steps == 10
         assert sum(last) < 0.3
+
+
+def test_a_call_leaves_the_smallest_eighth_of_its_change_that_knows_the_sample(tmp_path, monkeypatch):
+    """What is more costs what the base model knew; a sample that was known before the call is learned further."""
+    import torch
+
+    from helpers.service import adapter_files, tuner
+    from helpers.service.decoder import Decoder
+
+    model = weights.ensure(paths.cache_dir())
+    subject, decoder = tuner.Tuner(model.folder), Decoder(model.gguf)
+    question, answer = FACTS[0]
+    ids = tuple(decoder.tokenize(f"{TEMPLATE.format(question).rstrip()} {answer}<|im_end|>"))
+    decoder.close()
+    sample = TokenSample(ids, ids)
+
+    def tuned(name: str, halvings: int, start: Path | None = None):
+        monkeypatch.setattr(tuner, "HALVINGS", halvings)
+        (into := tmp_path / name).mkdir()
+        subject.tune(TuningJob((sample,), 8, 2e-3, start, into))
+        return adapter_files.read_lora(into, subject._model).named()
+
+    whole, less, start = tuned("whole", 0), tuned("less", 3), tuner._fresh(subject._model, 8).named()
+    name = "b.up_proj"
+    part = (less[name].norm() / whole[name].norm()).item()  # B begins at zero
+    assert part < 1
+    assert part * 8 == pytest.approx(round(part * 8), abs=1e-3)
+
+    def greatest_loss(part: float) -> float:
+        lora = tuner._fresh(subject._model, 8)
+        for kind, values in lora.named().items():
+            values.copy_(torch.lerp(start[kind], whole[kind], part))
+        (batch,) = subject._batches((sample,), lora)
+        return tuner._token_losses(subject._model, lora, batch)[0].max().item()
+
+    assert greatest_loss(part) < tuner.LEARNED <= greatest_loss(part - 1 / 8)
+
+    again, plainly = tuned("again", 3, tmp_path / "less"), tuned("plainly", 0, tmp_path / "less")
+    assert all(torch.equal(again[kind], plainly[kind]) for kind in again)
+    assert not torch.equal(again[name], less[name])

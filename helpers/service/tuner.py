@@ -14,6 +14,11 @@ A call takes at least one step and stops as soon as every trainable token is the
 under ln 2), or after MAX_PASSES passes. Samples that contradict each other are never all learned, and at the full rate
 the loss then swings from one to the other and ends wherever it happens to be; so the rate falls in the later passes.
 
+The last step goes further than it has to, and what goes too far costs what the model knew. So a call that has learned
+its samples then takes back as much of its change as they can spare. Of 29 unrelated questions that the base model
+answers, it answers 23 after one fact instead of 15, and 26 instead of 16 with a loss on the answers only; the scores of
+twenty facts, also asked in other words, stay as they are. A call whose samples were known before takes nothing back.
+
 With the gradients clipped, a learning rate that is far too high does not end in NaN: the loss jumps to 20 or 100 nats a
 token within four steps, and falls back later to an adapter that answers nothing. So a call has diverged as soon as a
 batch is worse than a guess that takes every token for equally likely, and RUN_AWAY times as bad as at the start.
@@ -41,6 +46,7 @@ BATCH = 4
 MAX_PASSES = 10
 FULL_PASSES = 4  # at the full learning rate; after them it falls in a line
 LEARNED = math.log(2)  # a token with less loss than this has more than half of the probability
+HALVINGS = 3  # to an eighth of the change, in as many looks at the samples
 CLIP = 1.0
 B_MOST = 1e-2  # but not beyond this rate, at which rank 32 begins to break, unless the learning rate itself is
 B_RATE = 4  # LoRA's B matrices, which begin at 0, learn so many times as fast as A (LoRA+, arXiv 2402.12354)
@@ -217,17 +223,30 @@ def _token_losses(model: Llama, lora: Lora, batch: _Batch) -> tuple[torch.Tensor
 
 
 class _Loss(NamedTuple):
-    """A batch's loss: how many tokens have one, its sum in nats, and per token, where a sample counts by its weight."""
+    """A batch's loss in nats.
+
+    Attributes:
+        tokens: how many have one.
+        total: its sum.
+        mean: per token, where a sample counts by its weight.
+        most: the greatest of a token.
+    """
 
     tokens: int
     total: float
     mean: float
+    most: float
+
+    @property
+    def learned(self) -> bool:
+        return self.most < LEARNED
 
 
 def _optimise(
     model: Llama, lora: Lora, optimizer: _AdamW, batches: list[_Batch], before_step: Callable[[], None]
 ) -> TuningResult:
     """Passes over the batches until all is learned; a batch that is learned already is not trained again."""
+    start = _copied(lora)
     first: dict[int, _Loss] = {}  # each batch's before the first update
     if len(batches) > 1:  # the first update would change the others'; that of a single batch is read as it steps
         with torch.no_grad():
@@ -245,22 +264,51 @@ def _optimise(
             now = _loss(losses, weights)
             if now.mean > max(uniform, RUN_AWAY * first.setdefault(number, now).mean):
                 raise NanLoss
-            if steps and losses.max().item() < LEARNED:
+            if steps and now.learned:
                 continue
             learned = False
             _step(lora, optimizer, (losses * weights).mean(), share)
             steps += 1
         if learned:
+            if not all(loss.learned for loss in first.values()):
+                _take_back(model, lora, start, batches, before_step)
             break
     for values in lora.named().values():
         _finite(values.sum())
     return TuningResult(sum(loss.tokens for loss in first.values()), sum(loss.total for loss in first.values()), steps)
 
 
+@torch.no_grad()
+def _take_back(
+    model: Llama, lora: Lora, start: dict[str, torch.Tensor], batches: list[_Batch], before_step: Callable[[], None]
+) -> None:
+    """Leaves the smallest part of the way from `start` on which all is still learned, found by halving."""
+    end = _copied(lora)
+    too_little, enough = 0.0, 1.0
+
+    def go(part: float) -> None:
+        for name, values in lora.named().items():
+            torch.lerp(start[name], end[name], part, out=values)
+
+    def learned(batch: _Batch) -> bool:
+        before_step()
+        return _loss(*_token_losses(model, lora, batch)).learned
+
+    for _ in range(HALVINGS):
+        middle = (too_little + enough) / 2
+        go(middle)
+        too_little, enough = (too_little, middle) if all(map(learned, batches)) else (middle, enough)
+    go(enough)
+
+
+def _copied(lora: Lora) -> dict[str, torch.Tensor]:
+    return {name: values.detach().clone() for name, values in lora.named().items()}
+
+
 def _loss(losses: torch.Tensor, weights: torch.Tensor) -> _Loss:
     losses = losses.detach()
     mean = (losses * weights).sum() / weights.sum()
-    return _Loss(losses.numel(), _finite(losses.sum()).item(), mean.item())
+    return _Loss(losses.numel(), _finite(losses.sum()).item(), mean.item(), losses.max().item())
 
 
 def _step(lora: Lora, optimizer: _AdamW, loss: torch.Tensor, share: float) -> None:
