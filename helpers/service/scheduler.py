@@ -32,8 +32,8 @@ WAIT_SECONDS = 300  # how long one may
 class Kind(Enum):
     """A kind of work: how many run at once, and how many of one workspace.
 
-    ANSWER: about twice the decoder's slots, so that one that waits for its adapter to be loaded leaves its slot to
-        others; a workspace may not take all slots, or another would wait until the longest of its answers has ended.
+    ANSWER: twice the decoder's slots, so that one that waits for its adapter to be loaded leaves its slot to others; a
+        workspace may not take all slots, or another would wait until the longest of its answers has ended.
     TUNE: there is one tuner process.
     """
 
