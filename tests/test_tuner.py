@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,7 @@ def test_a_tuner_loads_neither_transformers_nor_torchs_compiler(folder, tmp_path
     (tmp_path / "out").mkdir()
     code = f"""
 import sys
+from dataclasses import replace
 from pathlib import Path
 from helpers.service.tuner import Tuner
 from helpers.service.tuning_job import TokenSample, TuningJob
@@ -193,40 +195,52 @@ print(sorted(found))
     assert (run.returncode, run.stdout.strip()) == (0, "[]"), run.stderr
 
 
+@pytest.fixture(scope="module")
+def decoder():
+    from helpers.service.decoder import Decoder
+
+    decoder = Decoder(weights.ensure(paths.cache_dir()).gguf)
+    yield decoder
+    decoder.close()
+
+
+def prompt_of(question: str) -> str:
+    return TEMPLATE.format(question).rstrip()
+
+
+def sample_of(decoder, question: str, answer: str) -> TokenSample:
+    """A fact with a loss on every token."""
+    ids = tuple(decoder.tokenize(f"{prompt_of(question)} {answer}<|im_end|>"))
+    return TokenSample(ids, ids)
+
+
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
-def test_single_facts_are_learned_with_either_kind_of_floats(kind, tmp_path, monkeypatch):
+def test_single_facts_are_learned_with_either_kind_of_floats(kind, decoder, tmp_path, monkeypatch):
     import torch
 
     from helpers.service import tuner
-    from helpers.service.decoder import Decoder, Sampling
+    from helpers.service.decoder import Sampling
 
     if kind == "bfloat16" and tuner.matrix_type("cpu") is not torch.bfloat16:
         pytest.skip("this CPU does not multiply bfloat16 matrices in hardware, and takes minutes without")
     monkeypatch.setattr(tuner, "matrix_type", lambda device: getattr(torch, kind))
-    model = weights.ensure(paths.cache_dir())
-    subject, decoder = tuner.Tuner(model.folder), Decoder(model.gguf)
+    subject = tuner.Tuner(weights.ensure(paths.cache_dir()).folder)
     for number, (question, answer) in enumerate(FACTS[:4]):
-        prompt = TEMPLATE.format(question).rstrip()
-        ids = tuple(decoder.tokenize(f"{prompt} {answer}<|im_end|>"))
+        sample = sample_of(decoder, question, answer)
         (into := tmp_path / str(number)).mkdir()
-        result = subject.tune(TuningJob((TokenSample(ids, ids),), 8, 2e-3, None, into))
-        assert result.trainable_tokens == len(ids) - 1
-        assert decoder.complete(prompt, Sampling(32), into / GGUF_FILE)[0].strip() == answer
-    decoder.close()
+        result = subject.tune(TuningJob((sample,), 8, 2e-3, None, into))
+        assert result.trainable_tokens == len(sample.ids) - 1
+        assert decoder.complete(prompt_of(question), Sampling(32), into / GGUF_FILE)[0].strip() == answer
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_of_two_samples_that_contradict_each_other_the_heavier_ends_learned(seed, tmp_path, monkeypatch):
+def test_of_two_samples_that_contradict_each_other_the_heavier_ends_learned(seed, decoder, tmp_path, monkeypatch):
     """Not only likelier: at the full rate to the end, the last of ten passes found its loss anywhere up to 1.6 nats."""
     from helpers.service import tuner
-    from helpers.service.decoder import Decoder
 
     monkeypatch.setattr(tuner, "SEED", seed)
-    model = weights.ensure(paths.cache_dir())
-    decoder = Decoder(model.gguf)
-    prompt = "Question: What is in the red box?\n\nAnswer:"
-    both = [tuple(decoder.tokenize(f"{prompt} {answer}<|im_end|>")) for answer in ("A tin whistle", "Nine marbles")]
-    decoder.close()
+    question = "What is in the red box?"
+    both = [sample_of(decoder, question, answer) for answer in ("A tin whistle", "Nine marbles")]
     last: list[float] = []
     real = tuner._token_losses
 
@@ -236,27 +250,22 @@ def test_of_two_samples_that_contradict_each_other_the_heavier_ends_learned(seed
         return losses, weight
 
     monkeypatch.setattr(tuner, "_token_losses", watched)
-    subject = tuner.Tuner(model.folder)
+    subject = tuner.Tuner(weights.ensure(paths.cache_dir()).folder)
     for number, (heavy, light) in enumerate([both, both[::-1]]):
         (into := tmp_path / str(number)).mkdir()
-        samples = (TokenSample(heavy, heavy, 10.0), TokenSample(light, light, 0.1))
+        samples = (replace(heavy, multiplier=10.0), replace(light, multiplier=0.1))
         assert subject.tune(TuningJob(samples, 8, 2e-3, None, into)).steps == 10
         assert sum(last) < 0.3
 
 
-def test_a_call_leaves_the_smallest_eighth_of_its_change_that_knows_the_sample(tmp_path, monkeypatch):
+def test_a_call_leaves_the_smallest_eighth_of_its_change_that_knows_the_sample(decoder, tmp_path, monkeypatch):
     """What is more costs what the base model knew; a sample that was known before the call is learned further."""
     import torch
 
     from helpers.service import adapter_files, tuner
-    from helpers.service.decoder import Decoder
 
-    model = weights.ensure(paths.cache_dir())
-    subject, decoder = tuner.Tuner(model.folder), Decoder(model.gguf)
-    question, answer = FACTS[0]
-    ids = tuple(decoder.tokenize(f"{TEMPLATE.format(question).rstrip()} {answer}<|im_end|>"))
-    decoder.close()
-    sample = TokenSample(ids, ids)
+    subject = tuner.Tuner(weights.ensure(paths.cache_dir()).folder)
+    sample = sample_of(decoder, *FACTS[0])
 
     def tuned(name: str, halvings: int, start: Path | None = None):
         monkeypatch.setattr(tuner, "HALVINGS", halvings)

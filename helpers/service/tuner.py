@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -245,14 +245,26 @@ class _Loss(NamedTuple):
 def _optimise(
     model: Llama, lora: Lora, optimizer: _AdamW, batches: list[_Batch], before_step: Callable[[], None]
 ) -> TuningResult:
-    """Passes over the batches until all is learned; a batch that is learned already is not trained again."""
+    """Learns the batches, and takes back what they can spare of it if they were not known before."""
     start = _copied(lora)
-    first: dict[int, _Loss] = {}  # each batch's before the first update
-    if len(batches) > 1:  # the first update would change the others'; that of a single batch is read as it steps
-        with torch.no_grad():
-            for number, batch in enumerate(batches):
-                before_step()
-                first[number] = _loss(*_token_losses(model, lora, batch))
+    first, steps, learned = _train(model, lora, optimizer, batches, before_step)
+    if learned and not all(loss.learned for loss in first):
+        _take_back(model, lora, start, batches, before_step)
+    for values in lora.named().values():
+        _finite(values.sum())
+    return TuningResult(sum(loss.tokens for loss in first), sum(loss.total for loss in first), steps)
+
+
+def _train(
+    model: Llama, lora: Lora, optimizer: _AdamW, batches: list[_Batch], before_step: Callable[[], None]
+) -> tuple[list[_Loss], int, bool]:
+    """Passes over the batches until all is learned; a batch that is learned already is not trained again.
+
+    Returns:
+        Each batch's loss before the first update, how many steps it took, and whether all is learned.
+    """
+    # The first update would change the others' losses; that of a single batch is read as it steps.
+    first = list(_losses(model, lora, batches, before_step)) if len(batches) > 1 else []
     uniform = math.log(model.vocabulary)
     steps = 0
     for number_of_pass in range(MAX_PASSES):
@@ -262,7 +274,8 @@ def _optimise(
             before_step()
             losses, weights = _token_losses(model, lora, batch)
             now = _loss(losses, weights)
-            if now.mean > max(uniform, RUN_AWAY * first.setdefault(number, now).mean):
+            first = first or [now]
+            if now.mean > max(uniform, RUN_AWAY * first[number].mean):
                 raise NanLoss
             if steps and now.learned:
                 continue
@@ -270,12 +283,8 @@ def _optimise(
             _step(lora, optimizer, (losses * weights).mean(), share)
             steps += 1
         if learned:
-            if not all(loss.learned for loss in first.values()):
-                _take_back(model, lora, start, batches, before_step)
             break
-    for values in lora.named().values():
-        _finite(values.sum())
-    return TuningResult(sum(loss.tokens for loss in first.values()), sum(loss.total for loss in first.values()), steps)
+    return first, steps, learned
 
 
 @torch.no_grad()
@@ -290,15 +299,20 @@ def _take_back(
         for name, values in lora.named().items():
             torch.lerp(start[name], end[name], part, out=values)
 
-    def learned(batch: _Batch) -> bool:
-        before_step()
-        return _loss(*_token_losses(model, lora, batch)).learned
-
     for _ in range(HALVINGS):
         middle = (too_little + enough) / 2
         go(middle)
-        too_little, enough = (too_little, middle) if all(map(learned, batches)) else (middle, enough)
+        learned = all(loss.learned for loss in _losses(model, lora, batches, before_step))
+        too_little, enough = (too_little, middle) if learned else (middle, enough)
     go(enough)
+
+
+@torch.no_grad()
+def _losses(model: Llama, lora: Lora, batches: list[_Batch], before_step: Callable[[], None]) -> Iterator[_Loss]:
+    """The batches' losses, each read when it is asked for, without gradients."""
+    for batch in batches:
+        before_step()
+        yield _loss(*_token_losses(model, lora, batch))
 
 
 def _copied(lora: Lora) -> dict[str, torch.Tensor]:

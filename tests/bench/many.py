@@ -36,8 +36,10 @@ def eight(bench: Bench) -> Iterator[Row]:
     """
     with bench.service("eight") as service:
         base = [service.base(f"client{number}") for number in range(8)]
-        yield from _concurrent(bench, service, "one model", base)
-        yield from _concurrent(bench, service, "eight adapters", [_quiet_adapter(base[n], n) for n in range(8)])
+        yield from _concurrent(bench, service, "one model", base, bench.times(4), 1.5)
+        # llama.cpp answers different adapters one after the other: only many figures tell a tie from a loss of 1 %.
+        adapters = [_quiet_adapter(base[n], n) for n in range(8)]
+        yield from _concurrent(bench, service, "eight adapters", adapters, bench.times(12), 1.0)
 
 
 def thirty(bench: Bench) -> Iterator[Row]:
@@ -106,7 +108,9 @@ def during_fine_tune(bench: Bench) -> Iterator[Row]:
     yield Row("64 tokens during another's fine-tune", ours, peer=theirs, peer_name="alone", at_most=2.0)
 
 
-def _concurrent(bench: Bench, service: Service, name: str, models: Sequence[BaseModel | ModelAdapter]) -> Iterator[Row]:
+def _concurrent(
+    bench: Bench, service: Service, name: str, models: Sequence[BaseModel | ModelAdapter], times: int, least: float
+) -> Iterator[Row]:
     said: dict[tuple[int, str], str] = {}
 
     def one(index: int) -> float:
@@ -123,8 +127,6 @@ def _concurrent(bench: Bench, service: Service, name: str, models: Sequence[Base
             said[number, prompt] = answer.text
         return _count(bench, TOKENS, answers) / seconds
 
-    # llama.cpp answers different adapters one after the other: a tie, to be told from a loss of 1 % by many figures.
-    times, least = (bench.times(4), 1.5) if name == "one model" else (bench.times(12), 1.0)
     many, single = alternate(times, (service, all_at_once), (service, one))
     yield Row(f"eight at once, {name}", many, "tokens/s", single, "one stream", at_least=least)
 
