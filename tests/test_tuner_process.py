@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from helpers.service import errors, tuner_process
+from helpers.service import errors, local_engine, tuner_process
 from helpers.service.tuner_process import TunerProcess
 from helpers.service.tuning_job import TokenSample, TuningJob
+from helpers.service.weights import Weights
 from tests import fake_tuner
 from tests.fake_tuner import DIE, FOREVER, QUICK
 
@@ -102,6 +103,21 @@ def test_no_memory_for_a_process_is_a_sentence_and_no_failed_create(subject, mon
     monkeypatch.undo()
     monkeypatch.setattr(tuner_process, "_serve", fake_tuner.serve)
     assert pid_of(subject)
+
+
+@pytest.mark.parametrize("preload", [True, False])
+def test_the_tuner_loads_beside_the_decoder_or_waits_until_it_is_needed(preload, subject, monkeypatch):
+    """Who fine-tunes as soon as the service is ready has waited for part of its loading already."""
+    running: list[bool] = []
+
+    def decoder(gguf: str) -> contextlib.ExitStack:
+        running.append(subject._process is not None)
+        return contextlib.ExitStack()
+
+    monkeypatch.setattr(local_engine, "TunerProcess", lambda folder: subject)
+    monkeypatch.setattr(local_engine, "Decoder", decoder)
+    local_engine.LocalEngine(Weights("a model", Path("gguf"), Path("folder")), preload=preload).close()
+    assert running == [preload]
 
 
 ORPHAN = """

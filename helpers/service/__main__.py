@@ -203,9 +203,7 @@ def _operations(options, data, status):
     found = weights.ensure(options.cache_dir or paths.cache_dir(), options.model, progress)
     progress("Loading the model", 1.0)
     store = Store(data)
-    engine = LocalEngine(found, seed=options.seed)
-    if not options.no_preload:
-        engine.prepare_tuning()
+    engine = LocalEngine(found, seed=options.seed, preload=not options.no_preload)
     return Operations(engine, store)
 
 

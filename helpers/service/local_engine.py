@@ -30,14 +30,17 @@ class LocalEngine(Engine):
     Args:
         weights: the model on disk.
         seed: if given, sampled answers repeat from start to start (for recordings, or a class that wants one answer).
+        preload: whether the tuner begins to load now, beside the decoder, and not at the first need of it.
     """
 
-    def __init__(self, weights: Weights, seed: int | None = None) -> None:
+    def __init__(self, weights: Weights, seed: int | None = None, preload: bool = False) -> None:
         self._weights = weights
         self._seed = seed
         self._asked: Counter[str] = Counter()
-        self._decoder = Decoder(weights.gguf)
         self._tuner = TunerProcess(weights.folder)
+        if preload:
+            self.prepare_tuning()
+        self._decoder = Decoder(weights.gguf)
 
     @property
     def weights_name(self) -> str:

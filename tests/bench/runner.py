@@ -23,7 +23,7 @@ from .processes import Bench
 
 BENCHMARKS: dict[str, tuple[Callable[[Bench], Iterator[Row]], int]] = {  # and the seconds that each may take
     "start-imports": (start.imports, 60),
-    "start-cold": (start.cold, 150),
+    "start-cold": (start.cold, 240),
     "learner-base": (learner.base_model, 60),
     "learner-adapter": (learner.adapter, 60),
     "learner-transformers": (learner.transformers, 60),

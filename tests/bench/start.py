@@ -74,7 +74,7 @@ def cold(bench: Bench) -> Iterator[Row]:
         return answers[-1]
 
     tuned, torch_only, whole_model, _ = alternate(
-        bench.times(3),
+        bench.times(7),
         (None, first_fine_tune),
         (None, lambda _: bench.run_script("read_weights.py", bench.weights.folder)[0]),
         (None, lambda _: bench.run_script("read_weights.py", bench.weights.folder, "model")[0]),
