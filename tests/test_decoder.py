@@ -62,7 +62,7 @@ class Token:
 def subject(monkeypatch, tmp_path) -> Decoder:
     FakeServer.reset()
     FakeServer.hold = threading.Event()
-    monkeypatch.setattr(decoder, "_server", lambda gguf, adapters, key: FakeServer(list(adapters)))
+    monkeypatch.setattr(decoder, "_server", lambda gguf, adapters, key, threads: FakeServer(list(adapters)))
     monkeypatch.setattr(decoder, "LOOK_SECONDS", 0.005)
     made = Decoder(tmp_path / "model.gguf")
     yield made
@@ -83,6 +83,20 @@ def test_an_adapter_is_loaded_once_and_the_base_needs_none(subject, tmp_path):
     one = adapter(tmp_path, "one")
     assert [ask(subject, path) for path in (None, one, one, None)] == ["base", "one", "one", "base"]
     assert FakeServer.made == [[], ["one"]]
+
+
+def test_when_the_free_cores_change_the_next_generation_is_made_behind_the_answers(subject, tmp_path):
+    one = adapter(tmp_path, "one")
+    ask(subject, one)
+    FakeServer.make_seconds = 0.3
+    subject._threads = lambda: 1
+    began = time.monotonic()
+    assert ask(subject, one) == "one"
+    assert time.monotonic() - began < 0.2  # answered by the generation that was there
+    wait_until(lambda: subject.threads == 1)
+    assert FakeServer.made == [[], ["one"], ["one"]]  # with the adapters of the one before
+    assert ask(subject, one) == "one"
+    assert len(FakeServer.made) == 3
 
 
 def test_a_room_that_arrives_at_once_costs_few_generations_not_one_each(subject, tmp_path):

@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from helpers import connect
 from helpers.service import __main__ as program
 from helpers.service import commands, launcher, logs
+from helpers.service.engine import Load
 from tests.conftest import ROOT, TOKEN, WORKSPACE, file_mode
 from tests.fake_engine import FakeEngine
 from tests.http_call import BASE_ID, HEADERS, call, fetch
@@ -320,3 +321,36 @@ def test_every_command_on_the_pages_is_one_that_the_service_takes():
     pages = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "notebooks/README.md")]
     lines = [line for page in pages for line in re.findall(r"python -m helpers\.service([^`\n]*)", page)]
     assert {program._parse(shlex.split(line)).command for line in lines} == {"serve", "status", "logs", "stop"}
+
+
+# --- how busy the machine is
+
+
+class SharedMachine(FakeEngine):
+    """An engine beside other programs."""
+
+    def load(self) -> Load:
+        return Load(threads=1, cores=2, others=0.94)
+
+
+def test_log_and_metrics_say_how_many_threads_there_are_and_what_others_use(tmp_path, log):
+    server = ThreadedServer(SharedMachine(), tmp_path).start()
+    try:
+        assert call(server, "POST", COMPLETE, {"query": PROMPT})[0] == 200
+        assert (fields(log()[-1])["threads"], fields(log()[-1])["others"]) == ("1", "0.9")
+        found = metrics(server)
+        assert found[("gradient_threads",)] == 1
+        assert found[("gradient_cores",)] == 2
+        assert found[("gradient_cores_used_by_other_programs",)] == 0.94
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [("0.1", []), ("0.94", ["other programs use 0.9 cores, so answers and fine-tunes take longer"])],
+)
+def test_status_says_that_other_programs_use_the_processor_when_they_do(others, said):
+    found = {"gradient_threads": 1.0, "gradient_cores": 2.0, "gradient_cores_used_by_other_programs": float(others)}
+    assert commands._of_the_machine(found) == ["threads 1 on 2 cores", *said]
+    assert commands._of_the_machine({}) == []

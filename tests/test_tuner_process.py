@@ -15,7 +15,7 @@ import pytest
 
 from helpers.service import errors, local_engine, tuner_process
 from helpers.service.tuner_process import TunerProcess
-from helpers.service.tuning_job import TokenSample, TuningJob
+from helpers.service.tuning_job import TokenSample, Told, TuningJob
 from helpers.service.weights import Weights
 from tests import fake_tuner
 from tests.fake_tuner import DIE, FOREVER, QUICK
@@ -33,7 +33,7 @@ def subject(monkeypatch) -> TunerProcess:
     monkeypatch.setattr(tuner_process, "_serve", fake_tuner.serve)
     monkeypatch.setattr(tuner_process, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(tuner_process, "POLITE_SECONDS", 0.01)
-    made = TunerProcess("a folder")
+    made = TunerProcess("a folder", Told.alone().threads)
     yield made
     made.close()
 
@@ -110,11 +110,11 @@ def test_the_tuner_loads_beside_the_decoder_or_waits_until_it_is_needed(preload,
     """Who fine-tunes as soon as the service is ready has waited for part of its loading already."""
     running: list[bool] = []
 
-    def decoder(gguf: str) -> contextlib.ExitStack:
+    def decoder(gguf: str, threads: object) -> contextlib.ExitStack:
         running.append(subject._process is not None)
         return contextlib.ExitStack()
 
-    monkeypatch.setattr(local_engine, "TunerProcess", lambda folder: subject)
+    monkeypatch.setattr(local_engine, "TunerProcess", lambda folder, threads: subject)
     monkeypatch.setattr(local_engine, "Decoder", decoder)
     local_engine.LocalEngine(Weights("a model", Path("gguf"), Path("folder")), preload=preload).close()
     assert running == [preload]
@@ -123,11 +123,12 @@ def test_the_tuner_loads_beside_the_decoder_or_waits_until_it_is_needed(preload,
 ORPHAN = """
 import os, signal, threading
 from helpers.service import tuner_process
+from helpers.service.tuning_job import Told
 from tests import fake_tuner
 from tests.test_tuner_process import FOREVER, NEVER, job, pid_of
 if __name__ == "__main__":
     tuner_process._serve = fake_tuner.serve
-    subject = tuner_process.TunerProcess("a folder")
+    subject = tuner_process.TunerProcess("a folder", Told.alone().threads)
     print(pid_of(subject), flush=True)
     if {busy}:
         threading.Timer(0.2, lambda: os.kill(os.getpid(), 9)).start()

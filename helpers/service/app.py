@@ -68,7 +68,10 @@ def create_app(status: Status, token: str | None, *, any_host: bool = False) -> 
         description="The Gradient API, answered and fine-tuned on this machine.",
         default_response_class=EnvelopeResponse,
     )
-    metrics = Metrics(lambda: status.operations.load() if status.operations else (0, 0, 0))
+    metrics = Metrics(
+        lambda: status.operations.load() if status.operations else (0, 0, 0),
+        lambda: status.operations.machine() if status.operations else None,
+    )
     app.add_exception_handler(errors.ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -132,6 +135,7 @@ def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function p
     async def complete_model(request: Request, model_id: str, body: schemas.CompleteBody):
         call = status.operations.complete(_workspace(request), model_id, _completion_request(body))
         completion = await while_connected(request, call)
+        _note_load(request, status)
         return schemas.CompleteAnswer(finish_reason=completion.finish_reason, generated_output=completion.text)
 
     @api.post("/models/{model_id}/fine-tune", response_model=schemas.FineTuneAnswer)
@@ -140,6 +144,7 @@ def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function p
         call = status.operations.fine_tune(_workspace(request), model_id, samples)
         outcome = await while_connected(request, call)
         metrics.tuned(outcome.steps, outcome.trainable_tokens)
+        _note_load(request, status)
         request.state.noted.update(samples=len(samples), tokens=outcome.trainable_tokens, steps=outcome.steps)
         return schemas.FineTuneAnswer(number_of_trainable_tokens=outcome.trainable_tokens, sum_loss=outcome.sum_loss)
 
@@ -148,6 +153,13 @@ def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function p
         raise _no_such_call(request.method, path)
 
     return api
+
+
+def _note_load(request: Request, status: Status) -> None:
+    """Puts into the request's line of the log what a slow answer may be due to."""
+    load = status.operations.machine()
+    if load is not None:
+        request.state.noted.update(threads=load.threads, others=f"{load.others:.1f}")
 
 
 def _workspace(request: Request) -> str:

@@ -5,10 +5,11 @@ Called by `__main__.py`. The exit codes are the same for all: DONE, NOTHING_THER
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
-from . import launcher, metrics
+from . import cores, launcher, metrics
 from .logs import LOG_FILE
 
 DONE = 0
@@ -115,6 +116,18 @@ def _figures(text: str) -> str:
         f"adapters {found[metrics.ADAPTERS]:.0f}",
         f"requests running {found[metrics.RUNNING]:.0f} and waiting {found[metrics.WAITING]:.0f}",
     ]
+    said += _of_the_machine(found)
     if metrics.MEMORY in found:
         said.append(f"memory {found[metrics.MEMORY] / 1e6:.0f} MB, the tuner's not counted")
     return ", ".join(said)
+
+
+def _of_the_machine(found: dict[str, float]) -> list[str]:
+    """How many threads compute, and what other programs use if that is enough to slow answers down."""
+    threads, others = found.get(metrics.THREADS, math.nan), found.get(metrics.OTHERS, math.nan)
+    if math.isnan(threads):
+        return []
+    said = [f"threads {threads:.0f} on {found[metrics.CORES]:.0f} cores"]
+    if others > cores.TOLERATED:
+        said.append(f"other programs use {others:.1f} cores, so answers and fine-tunes take longer")
+    return said

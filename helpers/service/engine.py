@@ -99,6 +99,21 @@ class TuningOutcome:
     steps: int
 
 
+@dataclass(frozen=True)
+class Load:
+    """How the machine is shared right now.
+
+    Attributes:
+        threads: how many threads the engine computes with.
+        cores: how many cores there are for it.
+        others: how many cores' worth other programs use.
+    """
+
+    threads: int
+    cores: int
+    others: float
+
+
 class Engine(ABC):
     """Completes prompts and tunes adapters."""
 
@@ -121,6 +136,10 @@ class Engine(ABC):
 
     def prepare_tuning(self) -> None:  # noqa: B027 - nothing to prepare is a fine default
         """Starts getting ready to fine-tune, without waiting for it."""
+
+    def load(self) -> Load | None:
+        """How the machine is shared right now, or None if the engine does not know."""
+        return None
 
     def close(self) -> None:  # noqa: B027
         """Frees what the engine holds."""

@@ -13,8 +13,9 @@ from collections import Counter
 from pathlib import Path
 
 from . import errors
+from .cores import Cores
 from .decoder import Decoder, Sampling
-from .engine import AdapterState, Completion, CompletionRequest, Engine, SamplePart, TuningOutcome, TuningSample
+from .engine import AdapterState, Completion, CompletionRequest, Engine, Load, SamplePart, TuningOutcome, TuningSample
 from .tuner_process import TunerProcess
 from .tuning_job import GGUF_FILE, NOT_TRAINABLE, TokenSample, TuningJob
 from .weights import Weights
@@ -37,10 +38,11 @@ class LocalEngine(Engine):
         self._weights = weights
         self._seed = seed
         self._asked: Counter[str] = Counter()
-        self._tuner = TunerProcess(weights.folder)
+        self._cores = Cores()
+        self._tuner = TunerProcess(weights.folder, self._cores.shared)
         if preload:
             self.prepare_tuning()
-        self._decoder = Decoder(weights.gguf)
+        self._decoder = Decoder(weights.gguf, lambda: self._cores.threads)
 
     @property
     def weights_name(self) -> str:
@@ -126,9 +128,13 @@ class LocalEngine(Engine):
     def prepare_tuning(self) -> None:
         self._tuner.prepare()
 
+    def load(self) -> Load:
+        return Load(self._decoder.threads, self._cores.limit, self._cores.others)
+
     def close(self) -> None:
         self._tuner.close()
         self._decoder.close()
+        self._cores.close()
 
 
 def _check_sample(number: int, ids: list[int], labels: list[int]) -> None:

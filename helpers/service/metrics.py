@@ -6,11 +6,14 @@ Each application has a registry of its own, so that a process can hold several. 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import generate_latest
+
+from .engine import Load
 
 # Seconds: from a list of models (milliseconds) to a fine-tune at its limit of time.
 BUCKETS = (0.005, 0.02, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
@@ -20,6 +23,9 @@ RUNNING = "gradient_requests_running"
 WAITING = "gradient_requests_waiting"
 ADAPTERS = "gradient_adapters"
 MEMORY = "process_resident_memory_bytes"
+THREADS = "gradient_threads"
+CORES = "gradient_cores"
+OTHERS = "gradient_cores_used_by_other_programs"
 
 
 class Metrics:
@@ -27,11 +33,12 @@ class Metrics:
 
     Args:
         now: tells how many requests run in the engine, how many wait for it, and how many adapters are stored.
+        load: tells how the engine shares the machine, or None where it does not know: those gauges then say NaN.
     """
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, now: Callable[[], tuple[int, int, int]]) -> None:
+    def __init__(self, now: Callable[[], tuple[int, int, int]], load: Callable[[], Load | None]) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)  # memory and processor time; says nothing but on Linux
         self._requests = self._counter("gradient_requests", "Requests answered", ["call", "status"])
@@ -51,6 +58,12 @@ class Metrics:
             ]
         ):
             self._gauge(name, help_).set_function(lambda position=position: now()[position])
+        for field, name, help_ in [
+            ("threads", THREADS, "Threads that the engine computes with"),
+            ("cores", CORES, "Cores that there are for it"),
+            ("others", OTHERS, "Cores' worth of processor time that other programs use"),
+        ]:
+            self._gauge(name, help_).set_function(lambda field=field: getattr(load(), field, math.nan))
 
     def _counter(self, name: str, help_: str, labels: list[str] | None = None) -> Counter:
         return Counter(name, help_, labels or [], registry=self._registry)

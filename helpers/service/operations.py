@@ -18,6 +18,7 @@ from .engine import (
     Completion,
     CompletionRequest,
     Engine,
+    Load,
     TuningOutcome,
     TuningSample,
 )
@@ -145,6 +146,10 @@ class Operations:
     def load(self) -> tuple[int, int, int]:
         """How many requests run, how many wait, and how many adapters there are."""
         return (*self._scheduler.load(), self._store.count())
+
+    def machine(self) -> Load | None:
+        """How the engine shares the machine with other programs, or None if it does not know."""
+        return self._engine.load()
 
     def close(self) -> None:
         """Ends what is running and frees everything."""

@@ -28,8 +28,8 @@ sample at 5e-4 to 1e-2.
 
 from __future__ import annotations
 
-import ctypes
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,7 +40,7 @@ from torch.optim.adamw import adamw
 
 from . import adapter_files, memory
 from .llama import TARGETS, Llama, Lora, Rotary
-from .tuning_job import NOT_TRAINABLE, GivenUp, NanLoss, TokenSample, TuningJob, TuningResult, threads
+from .tuning_job import NOT_TRAINABLE, GivenUp, NanLoss, TokenSample, Told, TuningJob, TuningResult
 
 BATCH = 4
 MAX_PASSES = 10
@@ -52,6 +52,8 @@ B_MOST = 1e-2  # but not beyond this rate, at which rank 32 begins to break, unl
 B_RATE = 4  # LoRA's B matrices, which begin at 0, learn so many times as fast as A (LoRA+, arXiv 2402.12354)
 RUN_AWAY = 1.5  # a one-token sample rises to 1.25 times its first loss at rank 32 and 1e-2, and is learned all the same
 SEED = 0  # equal calls give equal adapters
+GIVE_WAY = 1.0  # while something is answered, a step waits so many times as long as the one before it took
+LOOK_SECONDS = 0.005  # how often a step that gives way looks whether the answer is there
 
 
 class Tuner:
@@ -59,17 +61,12 @@ class Tuner:
 
     Args:
         folder: Hugging Face folder of the base model.
-        answering: how many completions are being answered right now. While there are any, steps use half of the
-            cores: llama.cpp's and torch's threads both wait by spinning, and more threads than cores then slow both
-            down tenfold (measured on two cores: 12 tokens/s and 1.4 s a step against 34 and 0.4).
-        given_up: set once no one waits for the fine-tune any more.
+        told: what the service says while a fine-tune runs; see `Told`.
     """
 
-    def __init__(
-        self, folder: Path, answering: ctypes.c_int | None = None, given_up: ctypes.c_byte | None = None
-    ) -> None:
-        self._answering = answering
-        self._given_up = given_up
+    def __init__(self, folder: Path, told: Told | None = None) -> None:
+        self._told = told or Told.alone()
+        self._step_began = time.monotonic()
         memory.keep_blocks()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model = Llama(folder, device, matrix_type(device))
@@ -87,15 +84,21 @@ class Tuner:
         lora = self._lora(job)
         state = {} if job.start is None else adapter_files.read_optimizer(job.start)
         optimizer = _AdamW(lora, job.learning_rate, state)
+        self._step_began = time.monotonic()
         result = _optimise(self._model, lora, optimizer, self._batches(job.samples, lora), self._before_step)
         adapter_files.write(job.into, lora, optimizer.state, self._model)
         return result
 
     def _before_step(self) -> None:
-        if self._given_up is not None and self._given_up.value:
+        """Gives way to answers, ends if no one waits any more, and takes the threads that are right for this step."""
+        give_way_until = time.monotonic() + GIVE_WAY * (time.monotonic() - self._step_began)
+        while self._told.answering.value and time.monotonic() < give_way_until and not self._told.given_up.value:
+            time.sleep(LOOK_SECONDS)
+        if self._told.given_up.value:
             raise GivenUp
-        busy = self._answering is not None and self._answering.value > 0
-        torch.set_num_threads(max(1, threads() // 2) if busy else threads())
+        threads = self._told.threads.value
+        torch.set_num_threads(max(1, threads // 2) if self._told.answering.value else threads)
+        self._step_began = time.monotonic()
 
     def _lora(self, job: TuningJob) -> Lora:
         """The adapter so far, or a fresh one, ready to learn."""

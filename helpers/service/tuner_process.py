@@ -20,12 +20,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from . import errors
-from .tuning_job import GivenUp, NanLoss, TuningJob, TuningResult
+from .tuning_job import GivenUp, NanLoss, Told, TuningJob, TuningResult
 
 START_SECONDS = 120
 TUNE_SECONDS = 600
 POLITE_SECONDS = 0.5
-NICENESS = 10  # an answer that someone waits for goes before
 LOOK_SECONDS = 0.1  # how often a fine-tune's caller looks whether someone still waits for it
 IDLE_SECONDS = 600  # after this long without a fine-tune, its gigabyte goes back
 
@@ -35,9 +34,10 @@ class TunerProcess:
 
     Args:
         folder: Hugging Face folder of the base model.
+        threads: how many threads a step may use right now, in shared memory.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, threads: ctypes.c_int) -> None:
         self._folder = folder
         self._lock = threading.Lock()  # held for a whole fine-tune
         self._process: multiprocessing.process.BaseProcess | None = None
@@ -45,22 +45,19 @@ class TunerProcess:
         self._ready = False
         self._idle: threading.Timer | None = None
         self._context = multiprocessing.get_context("spawn")
-        # Read by the process and written here alone, so they need no lock that both share, and no process to look
-        # after such a lock.
-        self._answering = self._context.RawValue("i", 0)
-        self._given_up = self._context.RawValue("b", 0)
+        self._told = Told(threads, self._context.RawValue("i", 0), self._context.RawValue("b", 0))
         self._counting = threading.Lock()
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
         """Wraps a completion: meanwhile a fine-tune leaves cores to it (see `Tuner`)."""
         with self._counting:
-            self._answering.value += 1
+            self._told.answering.value += 1
         try:
             yield
         finally:
             with self._counting:
-                self._answering.value -= 1
+                self._told.answering.value -= 1
 
     def prepare(self) -> None:
         """Starts the process if it isn't running, without waiting for it."""
@@ -85,7 +82,7 @@ class TunerProcess:
             try:
                 self._start()
                 pipe = self._pipe
-                self._given_up.value = 0
+                self._told.given_up.value = 0
                 if not self._ready:
                     self._wait(pipe, START_SECONDS, "The tuner did not load", given_up)
                     self._ready = True
@@ -107,7 +104,7 @@ class TunerProcess:
         if self._process is not None and self._process.is_alive():
             return
         self._pipe, theirs = self._context.Pipe()
-        arguments = (theirs, self._folder, self._answering, self._given_up)
+        arguments = (theirs, self._folder, self._told)
         self._process = self._context.Process(target=_serve, args=arguments, name="tuner", daemon=True)
         self._ready = False
         self._process.start()
@@ -119,7 +116,7 @@ class TunerProcess:
             if given_up.is_set():
                 if not self._ready:
                     raise errors.given_up()  # whoever comes next waits on for the same process
-                self._given_up.value = 1
+                self._told.given_up.value = 1
             if time.monotonic() > deadline:
                 self._stop()
                 raise errors.failed(f"{what} within {seconds:g} seconds and was ended; try fewer samples.", 503)
@@ -170,17 +167,15 @@ def end_with_the_service() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _serve(pipe: Connection, folder: Path, answering: ctypes.c_int, given_up: ctypes.c_byte) -> None:
+def _serve(pipe: Connection, folder: Path, told: Told) -> None:
     """The process's main loop: says None when ready, then answers each job with a result or an exception."""
     end_with_the_service()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the whole group; the service decides
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
     with contextlib.suppress(EOFError, OSError):  # the service is gone: so are we
         try:
             from .tuner import Tuner
 
-            tuner = Tuner(folder, answering, given_up)
+            tuner = Tuner(folder, told)
             pipe.send(None)
         except Exception as error:  # noqa: BLE001 - told to the service, whatever it is
             traceback.print_exc()

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import ctypes
+import multiprocessing
 from dataclasses import dataclass
 from pathlib import Path
 
-MAX_THREADS = 8  # a 135M model gains nothing from more
 GGUF_FILE = "adapter.gguf"  # the adapter as llama.cpp reads it, beside peft's own files
 NOT_TRAINABLE = -100  # the label that torch's cross_entropy ignores by default
-
-
-def threads() -> int:
-    """How many threads the decoder and the tuner may each use."""
-    return min(os.cpu_count() or 1, MAX_THREADS)
 
 
 class NanLoss(ArithmeticError):
@@ -65,3 +60,26 @@ class TuningResult:
     trainable_tokens: int
     sum_loss: float
     steps: int
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the service tells the tuner while a fine-tune runs: values in shared memory that only the service writes, so
+    that they need no lock.
+
+    Attributes:
+        threads: how many threads a step may use right now (`cores.py`).
+        answering: how many completions are being answered right now. A step then uses half of the threads, and waits a
+            while before it begins.
+        given_up: not 0 once no one waits for the fine-tune any more.
+    """
+
+    threads: ctypes.c_int
+    answering: ctypes.c_int
+    given_up: ctypes.c_byte
+
+    @classmethod
+    def alone(cls, threads: int = 1) -> Told:
+        """For a tuner without a service: one that is never asked to give way."""
+        new = multiprocessing.get_context("spawn").RawValue
+        return cls(new("i", threads), new("i", 0), new("b", 0))

@@ -42,11 +42,11 @@ def adapter(bench: Bench) -> Iterator[Row]:
 
 def transformers(bench: Bench) -> Iterator[Row]:
     """64 tokens of the base model against plain transformers `generate`, greedy, same weights, as many threads."""
-    from helpers.service.tuning_job import threads
+    from helpers.service.cores import limit
 
     with (
         bench.service("generate", "--no-preload") as service,
-        Peer(bench.python, "plain_generate.py", bench.weights.folder, threads()) as peer,
+        Peer(bench.python, "plain_generate.py", bench.weights.folder, limit()) as peer,
     ):
         model = service.base()
         ours, theirs = alternate(

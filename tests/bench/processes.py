@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from helpers.connection import client
-from helpers.service.tuning_job import threads
+from helpers.service.cores import limit
 from helpers.service.weights import Weights
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Bench:
 
     def llama(self, adapter: Path | None = None) -> Peer:
         """Bare llama.cpp with the same weights and thread count, and one adapter or none."""
-        return Peer(self.python, "bare_llama.py", self.weights.gguf, threads(), *([adapter] if adapter else []))
+        return Peer(self.python, "bare_llama.py", self.weights.gguf, limit(), *([adapter] if adapter else []))
 
     def run_script(self, script: str, *arguments: object) -> tuple[float, str]:
         """Runs a peer that is a whole program.
