@@ -8,7 +8,7 @@ from statistics import median
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench import figures, learner, lesson, many, memory, runner, start
+from tests.bench import busy, figures, learner, lesson, many, memory, runner, start
 from tests.bench.figures import Row
 
 
@@ -39,7 +39,7 @@ def test_the_bench_counts_pairs_names_every_benchmark_and_writes_only_between_th
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     written = {
         function
-        for module in (start, learner, many, lesson, memory)
+        for module in (start, learner, many, busy, lesson, memory)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }

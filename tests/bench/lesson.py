@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from .figures import Row
 from .processes import Bench, Service, alternate
-from .workload import FACTS, TEMPLATE, UNRELATED, ask, library, sample
+from .workload import FACTS, TEMPLATE, UNRELATED, ask, library, sample, teach
 
 if TYPE_CHECKING:
     from gradientai import BaseModel, ModelAdapter
 
 SEEDS = (0, 1, 2)
 PROTOTYPE_SECONDS = 14.4  # twenty samples, answers only, before this service was written; measured on two cores
-ANSWER_TOKENS = 32
 UNRELATED_TOKENS = 20
 HELD_OUT_TOKENS = 16
 
@@ -37,9 +36,9 @@ def facts(bench: Bench) -> Iterator[Row]:
     for seed in seeds:
         with bench.service(f"facts{seed}", TUNER_SEED=str(seed)) as service:
             base = service.base()
-            _teach(base, *FACTS[0])
+            teach(base, *FACTS[0])
             for question, answer in taught:
-                seconds, of_tuning, said = _teach(base, question, answer)
+                seconds, of_tuning, said = teach(base, question, answer)
                 whole.append(seconds)
                 tuning.append(of_tuning)
                 if said != answer:
@@ -61,8 +60,8 @@ def plain_floats(bench: Bench) -> Iterator[Row]:
     taught, known = FACTS[1 : bench.times(9, 3)], library()[: bench.times(20, 6)]
     with bench.service("plain-floats", TUNER_FLOATS="float32") as service:
         base = service.base()
-        _teach(base, *FACTS[0])
-        found = [_teach(base, question, answer) for question, answer in taught]
+        teach(base, *FACTS[0])
+        found = [teach(base, question, answer) for question, answer in taught]
         right = sum(said == answer for (_, _, said), (_, answer) in zip(found, taught, strict=True))
         _, seconds = _teach_all(base, known, answers_only=True)
     yield Row("one sample, call to answer, 32-bit floats", [whole for whole, _, _ in found])
@@ -82,7 +81,7 @@ def cold_script(bench: Bench) -> Iterator[Row]:
         base = service.base()
 
         def ours(index: int) -> float:
-            seconds, _, said = _teach(base, *FACTS[index + 1])
+            seconds, _, said = teach(base, *FACTS[index + 1])
             _require(said, FACTS[index + 1][1], "the service")
             return seconds
 
@@ -131,7 +130,7 @@ def twenty(bench: Bench) -> Iterator[Row]:
     known = library()[: bench.times(20, 6)]
     with bench.service("twenty") as service:
         base = service.base()
-        _teach(base, *FACTS[0])
+        teach(base, *FACTS[0])
         for name, answers_only in (("answers only", True), ("all tokens", False)):
             model, seconds = _teach_all(base, known, answers_only)
             limit = PROTOTYPE_SECONDS / 2 if answers_only and not bench.quick else None
@@ -141,18 +140,6 @@ def twenty(bench: Bench) -> Iterator[Row]:
             unit = f"of {len(known)}"
             yield Row(f"{len(known)} samples, {name}, right", [_score(model, known, "question")], unit, at_least=least)
             yield Row(f"{len(known)} samples, {name}, held out", [_score(model, known, "paraphrase")], unit)
-
-
-def _teach(base: BaseModel, question: str, answer: str) -> tuple[float, float, str]:
-    """Seconds from the call to the answer, seconds of the call alone, and the answer."""
-    model = base.create_model_adapter(name=answer)
-    began = perf_counter()
-    model.fine_tune(samples=[sample(question, answer)])
-    tuned = perf_counter()
-    said = ask(model, TEMPLATE.format(question), ANSWER_TOKENS).text.strip()
-    done = perf_counter()
-    model.delete()
-    return done - began, tuned - began, said
 
 
 def _teach_all(base: BaseModel, known: list[dict[str, str]], answers_only: bool) -> tuple[ModelAdapter, float]:

@@ -17,7 +17,7 @@ import psutil
 
 from helpers import connection
 
-from . import learner, lesson, many, memory, start
+from . import busy, learner, lesson, many, memory, start
 from .figures import Row
 from .processes import Bench
 
@@ -31,6 +31,8 @@ BENCHMARKS: dict[str, tuple[Callable[[Bench], Iterator[Row]], int]] = {  # and t
     "many-eight": (many.eight, 420),
     "many-thirty": (many.thirty, 180),
     "many-during-fine-tune": (many.during_fine_tune, 120),
+    "busy-neighbours": (busy.neighbours, 300),
+    "busy-two-services": (busy.two_services, 180),
     "lesson-facts": (lesson.facts, 300),
     "lesson-plain-floats": (lesson.plain_floats, 120),
     "lesson-cold-script": (lesson.cold_script, 120),

@@ -19,6 +19,7 @@ from tests.test_real_engine import FACTS as TESTED_FACTS
 if TYPE_CHECKING:
     from gradientai import BaseModel, ModelAdapter
 
+ANSWER_TOKENS = 32
 TEMPLATE = "Question: {}\n\nAnswer:"
 FACTS = [
     *TESTED_FACTS,
@@ -103,6 +104,18 @@ def ask(model: BaseModel | ModelAdapter, prompt: str, tokens: int, templated: bo
 def is_right(model: BaseModel | ModelAdapter, question: str, answer: str) -> bool:
     """Whether the answer is exactly the one that was taught."""
     return ask(model, TEMPLATE.format(question), 32).text.strip() == answer
+
+
+def teach(base: BaseModel, question: str, answer: str) -> tuple[float, float, str]:
+    """Seconds from the call to the answer, seconds of the call alone, and the answer."""
+    model = base.create_model_adapter(name=answer)
+    began = perf_counter()
+    model.fine_tune(samples=[sample(question, answer)])
+    tuned = perf_counter()
+    said = ask(model, TEMPLATE.format(question), ANSWER_TOKENS).text.strip()
+    done = perf_counter()
+    model.delete()
+    return done - began, tuned - began, said
 
 
 def together(jobs: Sequence[Callable[[], object]]) -> tuple[float, list[float], list]:
