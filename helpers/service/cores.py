@@ -3,7 +3,7 @@
 llama.cpp's threads, and those of a matrix product, meet hundreds of times a token or a step. When one of them has lost
 its core to another program, the others wait for it by spinning, use up their own share of the machine with that, and
 lose their cores too. So as many threads as cores is right on a quiet machine and ruinous on any other: on two cores
-beside one busy process an answer took 3 to 30 times as long with two threads, and 1.2 to 1.7 times with one.
+beside one busy process bare llama.cpp took 3 to 30 times as long with two threads, and 1.2 to 1.7 times with one.
 
 `Cores` watches what other programs use and says how many threads are right; it changes its mind slowly, so that a
 short burst does not matter. `local_engine.py` makes one; the decoder asks it when it makes a generation, the tuner
@@ -144,11 +144,6 @@ class Cores:
     def threads(self) -> int:
         """How many threads the decoder, and the tuner while nothing is answered, should use: 1 to `limit`."""
         return self.shared.value
-
-    @property
-    def busy(self) -> bool:
-        """Whether other programs use enough to slow us down."""
-        return self.others > TOLERATED
 
     def look(self, now: float | None = None) -> None:
         """Reads what is used, and decides anew.
