@@ -14,12 +14,11 @@ from functools import partial
 from time import sleep
 
 from .figures import Row
-from .processes import END_SECONDS, Bench, Service
+from .processes import END_SECONDS, FORGET_SECONDS, Bench, Service
 from .workload import FACTS, ask, story, teach, together
 
 TOKENS = 32
 BUSY_LIMITS = {1: 1.7, 2: 2.5}  # a fair share of two cores gives 1.5 and 2
-SETTLE_SECONDS = 4.5
 AT_ONCE = 5  # answers that each of two services gives, one after the other
 
 
@@ -49,7 +48,7 @@ def two_services(bench: Bench) -> Iterator[Row]:
     with bench.service("one", "--no-preload") as one, bench.service("other", "--no-preload") as other:
         alone, both = [], []
         for index in range(bench.times(3)):
-            sleep(SETTLE_SECONDS)
+            sleep(FORGET_SECONDS)
             alone.append(_rate(one, 8000 + 50 * index))
             jobs = [partial(_rate, service, 8020 + 50 * index) for service in (one, other)]
             both.append(min(together(jobs)[2]))
@@ -67,7 +66,7 @@ def _busy(count: int) -> Iterator[None]:
     command = [sys.executable, "-c", "while True: pass"]
     running = [subprocess.Popen(command) for _ in range(count)]
     try:
-        sleep(SETTLE_SECONDS)
+        sleep(FORGET_SECONDS)
         yield
     finally:
         for process in running:

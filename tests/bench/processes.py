@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from helpers.connection import client
-from helpers.service.cores import limit
+from helpers.service.cores import QUIET_SECONDS, limit
 from helpers.service.weights import Weights
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ TOKEN = "a-token-for-the-bench"
 STEP_SECONDS = 120  # the longest that one process may take for one thing
 END_SECONDS = 20
 SETTLE_SECONDS = 0.1  # for one that was suspended to close the connections that were idle for too long meanwhile
+FORGET_SECONDS = QUIET_SECONDS + 1.5  # until a service takes a peer that was just measured for a neighbour no more
 
 
 @dataclass(frozen=True)
@@ -228,11 +229,13 @@ def alternate(times: int, *sides: tuple[_Process | None, Callable[[int], float]]
     """
     figures: list[list[float]] = [[] for _ in sides]
     owners = [owner for owner, _ in sides if owner is not None]
+    before: object = None
     for index in range(-1, times):
         for (owner, measure), found in zip(sides, figures, strict=True):
             with suspended([other for other in owners if other is not owner]):
-                sleep(SETTLE_SECONDS)
+                sleep(FORGET_SECONDS if isinstance(owner, Service) and before is not owner else SETTLE_SECONDS)
                 figure = measure(index)
+            before = owner
             if index >= 0:
                 found.append(figure)
     return figures
