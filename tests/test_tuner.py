@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from helpers.service import paths, weights
-from helpers.service.tuning_job import GGUF_FILE, TokenSample, TuningJob
+from helpers.service.tuning_job import GGUF_FILE, GivenUp, TokenSample, Told, TuningJob
 from tests.test_real_engine import FACTS, TEMPLATE
 
 pytestmark = pytest.mark.model
@@ -291,3 +291,28 @@ def test_a_call_leaves_the_smallest_eighth_of_its_change_that_knows_the_sample(d
     again, plainly = tuned("again", 3, tmp_path / "less"), tuned("plainly", 0, tmp_path / "less")
     assert all(torch.equal(again[kind], plainly[kind]) for kind in again)
     assert not torch.equal(again[name], less[name])
+
+
+def test_a_step_gives_way_to_answers_for_a_while_and_not_for_ever(monkeypatch):
+    from helpers.service import tuner
+
+    now = [100.0]
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr(tuner.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(tuner.time, "sleep", sleep)
+    subject = object.__new__(tuner.Tuner)
+    subject._told, subject._step_began = Told.alone(threads=2), 99.0  # the last step took a second
+    subject._before_step()
+    assert not slept
+    now[0] += 0.3
+    subject._told.answering.value = 1
+    subject._before_step()
+    assert sum(slept) == pytest.approx(0.3 * tuner.GIVE_WAY, abs=2 * tuner.LOOK_SECONDS)
+    subject._told.given_up.value = 1
+    with pytest.raises(GivenUp):
+        subject._before_step()
