@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
+
+from . import neighbours
 
 Item = TypeVar("Item")
 
@@ -22,14 +24,20 @@ def bar(*arguments: Any, **options: Any) -> Any:
     return tqdm(*arguments, disable=os.environ.get("TQDM_DISABLE", "0") not in ("", "0"), **options)
 
 
-def progress(items: Iterable[Item], what: str) -> Iterable[Item]:
+def progress(items: Iterable[Item], what: str) -> Iterator[Item]:
     """The items, with a bar that moves as they are used and vanishes after the last.
 
     Args:
         items: what to go through; a list, so that the bar knows how many there are.
         what: what is being done, for example "asking".
     """
-    return bar(items, desc=what, leave=False)
+    with bar(items, desc=what, leave=False) as moving, _said_in(moving):
+        yield from moving
+
+
+def _said_in(shown: Any) -> AbstractContextManager[None]:
+    """Adds to a bar that other programs use the processor, if that is why it takes long; a hidden one asks no one."""
+    return nullcontext() if shown.disable else neighbours.watched(shown.set_postfix_str)
 
 
 @contextmanager
@@ -40,7 +48,7 @@ def waiting(what: str) -> Iterator[None]:
         what: what is being waited for, for example "Fine-tuning on 20 samples".
     """
     done = threading.Event()
-    with bar(desc=what, bar_format="{desc}: {elapsed}") as clock:
+    with bar(desc=what, bar_format="{desc}: {elapsed}{postfix}") as clock, _said_in(clock):
 
         def tick() -> None:
             while not done.wait(0.5):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from .. import neighbours
 from ..errors import GradientError, one_sentence
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Form(widgets.VBox):
 
     def _work(self, work: Callable[[], str]) -> None:
         try:
-            with one_sentence(self._url()):
+            with one_sentence(self._url()), neighbours.watched(self._say_also, self.gradient and self._url()):
                 self._say(work())
         except (GradientError, ValueError) as error:  # ours: one sentence each
             self._say(str(error), alert=True)
@@ -111,6 +112,10 @@ class Form(widgets.VBox):
         finally:
             self._disable(False)
             self._working.release()
+
+    def _say_also(self, sentence: str) -> None:
+        """Adds a sentence to what is being done."""
+        self._status.value += f'<p role="status">{shown(sentence[:1].upper() + sentence[1:])}.</p>'
 
     def _url(self) -> str:
         return self.gradient._api_client.configuration.host if self.gradient is not None else "the endpoint"

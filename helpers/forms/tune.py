@@ -106,7 +106,7 @@ class FineTuneForm(Form):
         create.on_click(lambda _: self._start("Making the adapter…", self.adapter.create))
         delete.on_click(lambda _: self._start("One moment…", self.adapter.delete))
         self._ask.on_click(lambda _: self._start("Asking…", self._ask_now))
-        self._tune.on_click(lambda _: self._start("Asking before…", self._fine_tune))
+        self._tune.on_click(lambda _: self._begin())
         self._stop.on_click(lambda _: self._ask_to_stop())
         self._buttons = [create, delete, self._ask, self._tune]
 
@@ -122,6 +122,11 @@ class FineTuneForm(Form):
         if not disabled:
             self._stop.disabled = True
 
+    def _begin(self) -> None:
+        """Starts the calls. What ended earlier ones is forgotten here, not by the work: it may begin after a close."""
+        self._stopping.clear()
+        self._start("Asking before…", self._fine_tune)
+
     def _ask_to_stop(self) -> None:
         self._stopping.set()
         self._stop.disabled = True
@@ -134,7 +139,6 @@ class FineTuneForm(Form):
 
     def _fine_tune(self) -> str:
         adapter, wanted, calls = self._taken(), self.samples.value, self.calls.value
-        self._stopping.clear()
         self._stop.disabled = False
         self._progress.value, self._progress.max = 0, calls
         if not self.losses:

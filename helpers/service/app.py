@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response
@@ -88,7 +88,9 @@ def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
     @own.get(HEALTH_PATH, responses={503: {"description": "It is still loading"}})
     def health():
         if status.operations is not None:
-            return EnvelopeResponse({"status": "ready", "instance": status.instance})
+            load = status.operations.machine()
+            shared = {} if load is None else {"load": asdict(load)}
+            return EnvelopeResponse({"status": "ready", "instance": status.instance, **shared})
         loading = {"status": "loading", "instance": status.instance, "doing": status.doing, "progress": status.progress}
         return EnvelopeResponse(loading, status_code=503)
 
