@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from . import cell_clock
 from .bars import bar
 from .errors import GradientError, one_sentence
 
@@ -41,7 +42,7 @@ def connect(
     quiet: bool = False,
     progress: Callable[[str, float], None] | None = None,
 ) -> Gradient:
-    """Connects to a Gradient endpoint and says in one line which.
+    """Connects to a Gradient endpoint and says in one line which. In a notebook, long cells get a clock.
 
     With GRADIENT_ACCESS_TOKEN and GRADIENT_WORKSPACE_ID set, to the endpoint at GRADIENT_API_URL (or the hosted one).
     Otherwise to the local service, which is started if it isn't running; the three variables are then set for this
@@ -73,6 +74,7 @@ def connect(
         gradient.list_models(only_base=True)
     if not quiet:
         print(connected_to(gradient))
+    cell_clock.start()
     return gradient
 
 
