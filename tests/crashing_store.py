@@ -12,9 +12,9 @@ import os
 import sys
 from pathlib import Path
 
+from helpers.service.calls import Calls
 from helpers.service.catalog import CLASSIC_MODELS
 from helpers.service.engine import CompletionRequest, SamplePart, TuningSample
-from helpers.service.operations import Operations
 from helpers.service.store import Store
 from tests.fake_engine import FakeEngine
 from tests.faults import Faults, injected, watching
@@ -47,29 +47,29 @@ def states() -> list[dict[str, str | None]]:
 
 def found(data: Path) -> dict[str, str | None]:
     """What a fresh start finds: each adapter's answer, by name."""
-    operations = Operations(FakeEngine(), Store(data))
+    calls = Calls(FakeEngine(), Store(data))
     try:
-        return {adapter.name: _answer(operations, adapter.id) for adapter in operations.adapters(WORKSPACE)}
+        return {adapter.name: _answer(calls, adapter.id) for adapter in calls.adapters(WORKSPACE)}
     finally:
-        operations.close()
+        calls.close()
 
 
-def _answer(operations: Operations, adapter_id: str) -> str | None:
-    answer = asyncio.run(operations.complete(WORKSPACE, adapter_id, CompletionRequest("?"))).text
+def _answer(calls: Calls, adapter_id: str) -> str | None:
+    answer = asyncio.run(calls.complete(WORKSPACE, adapter_id, CompletionRequest("?"))).text
     return None if answer == "echo: ?" else answer
 
 
 async def _live(data: Path, answered: int) -> None:
     """Plays the story, and writes one byte into a pipe for every call that was answered."""
-    operations = Operations(FakeEngine(), Store(data))
+    calls = Calls(FakeEngine(), Store(data))
     ids = {}
     for call, name, *text in STORY:
         if call == "create":
-            ids[name] = operations.create(WORKSPACE, name, CLASSIC_MODELS[0][0], None, None).id
+            ids[name] = calls.create(WORKSPACE, name, CLASSIC_MODELS[0][0], None, None).id
         elif call == "tune":
-            await operations.fine_tune(WORKSPACE, ids[name], [TuningSample((SamplePart(text[0]),))])
+            await calls.fine_tune(WORKSPACE, ids[name], [TuningSample((SamplePart(text[0]),))])
         else:
-            await operations.delete(WORKSPACE, ids[name])
+            await calls.delete(WORKSPACE, ids[name])
         os.write(answered, b".")
 
 

@@ -6,7 +6,7 @@ import json
 import threading
 from pathlib import Path
 
-from helpers.service import errors
+from helpers.service import refusals
 from helpers.service.engine import (
     AdapterState,
     Completion,
@@ -31,7 +31,7 @@ class FakeEngine(Engine):
     def _work(self, seconds: float, given_up: threading.Event) -> None:
         if seconds and given_up.wait(seconds):
             self.given_up += 1
-            raise errors.given_up()
+            raise refusals.CallerGone
 
     @property
     def weights_name(self) -> str:
@@ -61,6 +61,6 @@ class FakeEngine(Engine):
             raise self.fail
         texts = ["".join(part.text for part in sample.parts) for sample in samples]
         if any("NaN" in text for text in texts):
-            raise errors.nan_loss()
+            raise refusals.LossRanAway
         (into / "learned.json").write_text(json.dumps([*learned, *texts]))
         return TuningOutcome(trainable_tokens=len(texts), sum_loss=10.0 / (1 + len(learned)), steps=1)

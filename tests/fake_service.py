@@ -3,10 +3,11 @@
 import sys
 
 from helpers.service import __main__ as program
-from helpers.service.operations import Operations
+from helpers.service import server
+from helpers.service.calls import Calls
 from helpers.service.store import Store
 from tests.fake_engine import FakeEngine
 
 if __name__ == "__main__":
-    program._operations = lambda options, data, status: Operations(FakeEngine(), Store(data))
+    server.make_calls = lambda options, data, status: Calls(FakeEngine(), Store(data))
     sys.exit(program.main())

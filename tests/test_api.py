@@ -9,9 +9,9 @@ import pytest
 from gradientai import CapabilityFilterOption
 from gradientai.openapi.client.exceptions import BadRequestException, NotFoundException, ServiceException
 
-from helpers.service import errors
+from helpers.service import refusals
 from helpers.service.catalog import CLASSIC_MODELS
-from helpers.service.guard import MAX_BODY_BYTES
+from helpers.service.http.guard import MAX_BODY_BYTES
 from tests.conftest import TOKEN, WORKSPACE
 from tests.http_call import BASE_ID, HEADERS, call
 
@@ -336,7 +336,7 @@ def test_an_engine_that_crashes_tells_nothing_but_a_sentence(server, engine):
 def test_a_failed_fine_tune_leaves_the_adapter_as_it_was(base, engine):
     adapter = base.create_model_adapter(name="a")
     adapter.fine_tune(samples=[{"inputs": "kept"}])
-    for failure in (errors.nan_loss(), OSError(28, "No space left on device"), RuntimeError("boom")):
+    for failure in (refusals.LossRanAway(), OSError(28, "No space left on device"), RuntimeError("boom")):
         engine.fail = failure
         with pytest.raises((BadRequestException, ServiceException)):
             adapter.fine_tune(samples=[{"inputs": "lost"}])
@@ -357,13 +357,13 @@ def test_a_loading_service_says_so_and_a_ready_one_is_healthy(server):
         200,
         {"status": "ready", "instance": server.status.instance},
     )
-    operations, server.status.operations, server.status.doing = server.status.operations, None, "Downloading"
+    calls, server.status.calls, server.status.doing = server.status.calls, None, "Downloading"
     status, health, _ = call(server, "GET", "/health", headers={})
     assert (status, health["status"], health["doing"]) == (503, "loading", "Downloading")
     status, answer, headers = call(server, "GET", "/api/models")
     assert (status, headers["retry-after"]) == (503, "2")
     assert "Downloading" in answer["message"]
-    server.status.operations = operations
+    server.status.calls = calls
 
 
 def test_every_documented_path_is_in_the_openapi_page(server):

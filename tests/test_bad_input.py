@@ -23,9 +23,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 
-from helpers.service import guard, schemas
-from helpers.service.app import Status, create_app
 from helpers.service.engine import AdapterState
+from helpers.service.http import guard, schemas
+from helpers.service.http.app import create_app
+from helpers.service.http.status import Status
 from tests.conftest import TOKEN
 from tests.fake_engine import FakeEngine
 from tests.http_call import BASE_ID, HEADERS, SECONDS, call, request_bytes

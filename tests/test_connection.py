@@ -117,12 +117,12 @@ def test_a_data_folder_that_can_not_be_one_is_said_so(tmp_path):
 
 def test_a_service_that_never_gets_ready_is_given_up(server, monkeypatch):
     monkeypatch.setattr(launcher, "START_SECONDS", 0.5)
-    server.status.operations, operations = None, server.status.operations
+    server.status.calls, calls = None, server.status.calls
     server.status.doing = "Thinking about it"
     launcher.write_address(paths.data_dir(), server.url, TOKEN, server.status.instance)
     with pytest.raises(GradientError, match="Thinking about it"):
         connect()
-    server.status.operations = operations
+    server.status.calls = calls
 
 
 def test_progress_is_shown_while_the_model_is_fetched(server, monkeypatch, capsys):
@@ -145,10 +145,10 @@ def test_stopping_when_nothing_runs_is_fine(capsys):
 
 
 def test_a_busy_service_is_asked_again(environment, server, engine, monkeypatch):
-    from helpers.service import errors
+    from helpers.service import refusals
 
     gradient = connect(quiet=True)
-    answers = [errors.busy("busy", retry_after_seconds=0), errors.busy("busy", retry_after_seconds=0)]
+    answers = [refusals.Busy("busy", retry_after_seconds=0), refusals.Busy("busy", retry_after_seconds=0)]
     real = engine.complete
 
     def sometimes_busy(*arguments):
@@ -170,7 +170,7 @@ def test_importing_helpers_loads_nothing_heavy():
 
 def test_the_service_loads_no_torch_before_it_tunes():
     script = (
-        "import json, sys; import helpers.service.__main__, helpers.service.app, helpers.service.local_engine; "
+        "import json, sys; import helpers.service.__main__, helpers.service.server, helpers.service.local_engine; "
         "print(json.dumps(sorted(sys.modules)))"
     )
     loaded = json.loads(subprocess.check_output([sys.executable, "-c", script], text=True))

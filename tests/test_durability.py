@@ -11,7 +11,8 @@ import sys
 
 import pytest
 
-from helpers.service import errors, store
+from helpers.service import store
+from helpers.service.refusals import Failed
 from helpers.service.store import Store
 from tests.crashing_store import states
 from tests.faults import Faults, failing, injected, watching
@@ -126,7 +127,7 @@ def test_a_kill_at_any_operation_loses_no_answered_call(tmp_path):
 def test_a_full_database_is_said_so_and_works_again_with_room(server, tmp_path):
     """SQLite's own refusal, not an injected one."""
     data = tmp_path / "data"
-    database = server.status.operations._store._database
+    database = server.status.calls._store._database
     create(server, "first")
     pages = database.execute("PRAGMA page_count").fetchone()[0]
     database.execute(f"PRAGMA max_page_count = {pages}")
@@ -144,7 +145,7 @@ def test_a_full_database_is_said_so_and_works_again_with_room(server, tmp_path):
 def test_a_folder_turned_read_only_refuses_writes_and_goes_on_reading(server):
     adapter = create(server, "mine")
     tune(server, adapter, "before")
-    database = server.status.operations._store._database
+    database = server.status.calls._store._database
     database.execute("PRAGMA query_only = 1")
     for kind in AFTER:
         status, answer, _ = a_call(server, kind, adapter)
@@ -157,7 +158,7 @@ def test_a_folder_turned_read_only_refuses_writes_and_goes_on_reading(server):
 
 def test_a_locked_database_is_waited_for_and_then_said_so(server, tmp_path, monkeypatch):
     adapter = create(server, "mine")
-    server.status.operations._store._database.execute("PRAGMA busy_timeout = 100")
+    server.status.calls._store._database.execute("PRAGMA busy_timeout = 100")
     stranger = sqlite3.connect(tmp_path / "data" / "adapters.sqlite3")
     stranger.execute("BEGIN EXCLUSIVE")
     status, answer, _ = tune(server, adapter, "x")
@@ -177,7 +178,7 @@ def test_a_data_folder_that_can_not_be_used_is_said_in_one_sentence(tmp_path, mo
     else:
         data.mkdir()
         (data / "adapters.sqlite3").write_text("something else, and long enough to be no empty file" * 100)
-    with pytest.raises(errors.ServiceError, match="--data-dir") as refusal:
+    with pytest.raises(Failed, match="--data-dir") as refusal:
         Store(data)
     assert str(data) in str(refusal.value)
 
@@ -187,7 +188,7 @@ def test_a_start_on_a_read_only_folder_is_refused_in_one_sentence(tmp_path, numb
     with watching(), injected(Faults(tmp_path, number, failing(errno.EACCES))) as faults:
         try:
             Store(tmp_path / "data").close()
-        except errors.ServiceError as refusal:
+        except Failed as refusal:
             assert "--data-dir" in str(refusal)
         else:
             assert faults.operations[number - 1] in ("os.rmdir", "os.remove", "open")

@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from helpers.service import __main__ as program
-from helpers.service import catalog, errors, guard, launcher, logs
+from helpers.service import catalog, launcher, logs
+from helpers.service.http import guard
+from helpers.service.refusals import UnknownAdapter
 from helpers.service.store import Adapter, Store
 from tests.conftest import TOKEN, WORKSPACE, file_mode
 from tests.fake_engine import FakeEngine
@@ -205,11 +207,11 @@ def test_what_is_no_id_is_unknown_and_touches_no_file(server, tmp_path):
 
 
 def test_an_id_of_another_form_never_becomes_a_path_even_if_the_database_has_it(server):
-    store: Store = server.status.operations._store
+    store: Store = server.status.calls._store
     for id_ in ("..", "../../elsewhere", "/elsewhere", "a\0b"):
         store.add(Adapter(id_, WORKSPACE, "n", BASE_ID, 8, 0.002, 1, datetime.now(timezone.utc)))
-        with pytest.raises(errors.ServiceError, match="no model adapter"):
-            server.status.operations.adapter(WORKSPACE, id_)
+        with pytest.raises(UnknownAdapter, match="no model adapter"):
+            server.status.calls.adapter(WORKSPACE, id_)
 
 
 # --- web pages: no cross-origin access, no foreign names

@@ -31,7 +31,7 @@ def send(server, method: str, path: str, body=None, workspace: str = WORKSPACE) 
 @pytest.fixture
 def waiting(server):
     """How many requests wait or run now."""
-    return lambda: sum(map(len, server.status.operations._scheduler._requests.values()))
+    return lambda: sum(map(len, server.status.calls._scheduler._requests.values()))
 
 
 @pytest.fixture

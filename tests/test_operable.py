@@ -199,10 +199,10 @@ def test_metrics_tell_what_runs_what_waits_and_what_was_refused(server, engine, 
     names = [("gradient_requests_running",), ("gradient_requests_waiting",)]
     assert [during[name] for name in names] == [1, 1]
     assert [after[name] for name in names] == [0, 0]
-    server.status.operations, operations = None, server.status.operations
+    server.status.calls, calls = None, server.status.calls
     call(server, "GET", "/api/models")
     refused = metrics(server)[("gradient_requests_refused_total",)]
-    server.status.operations = operations
+    server.status.calls = calls
     assert refused == after[("gradient_requests_refused_total",)] + 1
 
 
@@ -255,10 +255,10 @@ def test_commands_say_one_sentence_when_nothing_runs(tmp_path, capsys):
 
 def test_status_of_a_loading_service_says_what_it_waits_for(server, tmp_path, capsys):
     launcher.write_address(tmp_path, server.url, TOKEN, server.status.instance)
-    server.status.operations, operations = None, server.status.operations
+    server.status.calls, calls = None, server.status.calls
     server.status.doing = "Downloading the model"
     code = commands.status(tmp_path)
-    server.status.operations = operations
+    server.status.calls = calls
     assert (code, "Downloading the model" in capsys.readouterr().out) == (commands.NOT_YET, True)
 
 

@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from helpers.service.schemas import NOT_BLANK
+from helpers.service.http.schemas import NOT_BLANK
 from tests.http_call import BASE_ID, HEADERS, call
 
 pytestmark = pytest.mark.model

@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 
 import pytest
 
-from helpers.service import catalog, errors, store
+from helpers.service import catalog, store
+from helpers.service.refusals import UnknownAdapter
 from helpers.service.store import Adapter, Store
 
 
@@ -78,7 +79,7 @@ def test_deleted_adapters_leave_nothing(tmp_path):
     tuned(subject, adapter, "one")
     subject.delete("w", adapter.id)
     assert list((tmp_path / "adapters").iterdir()) == []
-    with pytest.raises(errors.ServiceError):
+    with pytest.raises(UnknownAdapter):
         subject.get("w", adapter.id)
 
 
@@ -98,6 +99,6 @@ def test_workspaces_do_not_see_each_other(tmp_path):
     adapter = an_adapter("mine")
     subject.add(adapter)
     assert subject.list("theirs") == []
-    with pytest.raises(errors.ServiceError):
+    with pytest.raises(UnknownAdapter):
         subject.delete("theirs", adapter.id)
     assert subject.list("mine") == [adapter]

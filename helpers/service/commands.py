@@ -9,7 +9,8 @@ import math
 import time
 from pathlib import Path
 
-from . import cores, launcher, metrics
+from . import cores, launcher
+from .http import metrics
 from .logs import LOG_FILE
 
 DONE = 0
@@ -105,9 +106,7 @@ def _nothing_runs(data: Path) -> int:
 
 def _figures(text: str) -> str:
     """What /metrics says, for people."""
-    from prometheus_client.parser import text_string_to_metric_families
-
-    found = {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
+    found = metrics.read(text)
     if metrics.STARTED not in found:
         return ""
     minutes = int(time.time() - found[metrics.STARTED]) // 60

@@ -32,7 +32,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import cores, errors, logs, memory
+from . import cores, logs, memory
+from .refusals import CallerGone, Failed, Refusal, TookTooLong, TooLong
 
 CONTEXT_TOKENS = 1792  # prompt and answer; a token takes 12 KB in each slot, and llama.cpp counts in steps of 256
 SLOTS = 8  # requests answered at once; further ones wait inside llama.cpp
@@ -82,11 +83,11 @@ class _Limit:
         return self._given_up.is_set() or time.monotonic() > self._deadline
 
     def check(self) -> None:
-        """Raises ServiceError once the limit is reached."""
+        """Raises CallerGone or TookTooLong once the limit is reached."""
         if self._given_up.is_set():
-            raise errors.given_up()
+            raise CallerGone
         if self.reached:
-            raise errors.failed(f"The answer took longer than {COMPLETION_SECONDS} seconds and was ended.", 503)
+            raise TookTooLong(f"The answer took longer than {COMPLETION_SECONDS} seconds and was ended.")
 
 
 class Decoder:
@@ -135,7 +136,7 @@ class Decoder:
             The text, and "stop" (the model ended it) or "length".
 
         Raises:
-            ServiceError: the prompt is longer than the context; it took too long; the adapter's file can't be read;
+            Refusal: the prompt is longer than the context; it took too long; the adapter's file can't be read;
                 llama.cpp failed.
         """
         limit = _Limit(given_up)
@@ -170,7 +171,7 @@ class Decoder:
             One log-probability per choice, in nats: the sum over its tokens.
 
         Raises:
-            ServiceError: as `complete`.
+            Refusal: as `complete`.
         """
         limit = _Limit(given_up)
         with self._using(adapter, limit) as generation:
@@ -273,7 +274,7 @@ class Decoder:
         def rebuild() -> None:
             try:
                 self._build(None, _Limit())
-            except errors.ServiceError as error:  # the generation that is there goes on answering
+            except Refusal as error:  # the generation that is there goes on answering
                 logs.event("rebuild-failed", logging.WARNING, error)
             finally:
                 self._building.release()
@@ -309,7 +310,7 @@ class Decoder:
             with self._changed:
                 for adapter in wanted:
                     self._recent.pop(adapter, None)
-            raise errors.failed(
+            raise Failed(
                 "The file of this adapter can't be read: delete the adapter and create it anew. Others are unaffected."
             ) from None
 
@@ -426,8 +427,8 @@ def _checked(answer: dict[str, Any]) -> dict[str, Any]:
     if error is None:
         return answer
     if error.get("type") == "exceed_context_size_error":
-        raise errors.unprocessable(
+        raise TooLong(
             f"The prompt has {error['n_prompt_tokens']} tokens and the model's context holds {CONTEXT_TOKENS}, the "
             "answer included: shorten the prompt."
         )
-    raise errors.failed(f"The model could not answer: {error.get('message', 'unknown reason')}.")
+    raise Failed(f"The model could not answer: {error.get('message', 'unknown reason')}.")

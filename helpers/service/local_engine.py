@@ -12,10 +12,10 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from . import errors
 from .cores import Cores
 from .decoder import Decoder, Sampling
 from .engine import AdapterState, Completion, CompletionRequest, Engine, Load, SamplePart, TuningOutcome, TuningSample
+from .refusals import NothingToLearn, TooLong
 from .tuner_process import TunerProcess
 from .tuning_job import GGUF_FILE, NOT_TRAINABLE, TokenSample, TuningJob
 from .weights import Weights
@@ -104,7 +104,7 @@ class LocalEngine(Engine):
         tokenised = tuple(self._tokenised(sample, number) for number, sample in enumerate(samples, 1))
         total = sum(len(sample.ids) for sample in tokenised)
         if total > MAX_CALL_TOKENS:
-            raise errors.unprocessable(
+            raise TooLong(
                 f"The samples have {total} tokens together and one call takes {MAX_CALL_TOKENS}: split them over calls."
             )
         job = TuningJob(tokenised, adapter.rank, adapter.learning_rate, adapter.folder, into)
@@ -139,11 +139,11 @@ class LocalEngine(Engine):
 
 def _check_sample(number: int, ids: list[int], labels: list[int]) -> None:
     if len(ids) > MAX_SAMPLE_TOKENS:
-        raise errors.unprocessable(
+        raise TooLong(
             f"Sample {number} has {len(ids)} tokens and a sample may have {MAX_SAMPLE_TOKENS}: shorten it or split it."
         )
     if all(label == NOT_TRAINABLE for label in labels[1:]):
-        raise errors.unprocessable(
+        raise NothingToLearn(
             f"Sample {number} has nothing to learn: at least one part with trainable true must follow some context."
         )
 

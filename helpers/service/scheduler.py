@@ -5,7 +5,7 @@ no earlier request on the same adapter is in its way: completions of an adapter 
 it runs alone, other adapters are not held up. Of the workspaces with a request that may start, the one served longest
 ago goes first, so that two hundred requests of one learner delay another's by one turn, not by two hundred.
 
-Engine calls block, so each runs on a worker thread while the event loop serves HTTP. Called by `operations.py`, always
+Engine calls block, so each runs on a worker thread while the event loop serves HTTP. Called by `calls.py`, always
 on the event loop, so that the bookkeeping here needs no locks.
 """
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
-from . import errors
+from .refusals import Busy
 
 Result = TypeVar("Result")
 Work = Callable[[threading.Event], Result]
@@ -91,7 +91,7 @@ class Scheduler:
             exclusive: whether it changes the adapter.
 
         Raises:
-            ServiceError: too much is waiting, or it has waited too long. Nothing was done.
+            Busy: too much is waiting, or it has waited too long. Nothing was done.
         """
         self._make_room(workspace)
         loop = asyncio.get_running_loop()
@@ -182,5 +182,5 @@ def _first_that_may_start(requests: list[_Request], kind: Kind) -> _Request | No
     return None
 
 
-def _busy() -> errors.ServiceError:
-    return errors.busy("The service has more requests than it can take, and nothing was done: try again in a moment.")
+def _busy() -> Busy:
+    return Busy("The service has more requests than it can take, and nothing was done: try again in a moment.")

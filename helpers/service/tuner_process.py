@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from . import errors
+from .refusals import CallerGone, Failed, LossRanAway, TookTooLong
 from .tuning_job import GivenUp, NanLoss, Told, TuningJob, TuningResult
 
 START_SECONDS = 120
@@ -76,7 +76,7 @@ class TunerProcess:
             given_up: once it is set, the fine-tune ends before its next step, and nothing is written.
 
         Raises:
-            ServiceError: the loss ran away, the disk is full, the process died, it took too long, or was given up.
+            Refusal: the loss ran away, the disk is full, the process died, it took too long, or was given up.
         """
         with self._lock:
             try:
@@ -90,7 +90,7 @@ class TunerProcess:
                 return self._wait(pipe, TUNE_SECONDS, "The fine-tune was not done", given_up)
             except (EOFError, OSError):
                 self._stop()
-                raise errors.failed(
+                raise Failed(
                     "The process that fine-tunes ended unexpectedly (out of memory?); the adapter is as it was before. "
                     "Try again, with fewer or shorter samples."
                 ) from None
@@ -115,19 +115,19 @@ class TunerProcess:
         while not pipe.poll(LOOK_SECONDS):  # returns at once when there is an answer
             if given_up.is_set():
                 if not self._ready:
-                    raise errors.given_up()  # whoever comes next waits on for the same process
+                    raise CallerGone  # whoever comes next waits on for the same process
                 self._told.given_up.value = 1
             if time.monotonic() > deadline:
                 self._stop()
-                raise errors.failed(f"{what} within {seconds:g} seconds and was ended; try fewer samples.", 503)
+                raise TookTooLong(f"{what} within {seconds:g} seconds and was ended; try fewer samples.")
         answer = pipe.recv()
         self._rest_later()
         if isinstance(answer, GivenUp):
-            raise errors.given_up()
+            raise CallerGone
         if isinstance(answer, NanLoss):
-            raise errors.nan_loss()
+            raise LossRanAway
         if isinstance(answer, Exception):
-            raise errors.failed(f"The fine-tune failed and was undone: {answer}.")
+            raise Failed(f"The fine-tune failed and was undone: {answer}.")
         return answer
 
     def _rest_later(self) -> None:

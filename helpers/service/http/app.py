@@ -1,14 +1,12 @@
 """HTTP routes of the Gradient API, and nothing else: what a body means, how an answer and a refusal look.
 
-`create_app` is called by `__main__.py`, which loads the engine meanwhile, and by the tests' stub server.
+`create_app` is called by `server.py`, which loads the engine meanwhile, and by the tests' stub server.
 """
 
 from __future__ import annotations
 
 import json
-import time
-import uuid
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response
@@ -16,50 +14,24 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
-from . import catalog, errors, schemas
+from .. import catalog, refusals
+from ..engine import DEFAULT_MAX_TOKENS, CompletionRequest, SamplePart, TuningSample
+from ..store import Adapter
+from . import schemas
 from .disconnect import while_connected
-from .engine import DEFAULT_MAX_TOKENS, CompletionRequest, SamplePart, TuningSample
-from .guard import (
-    BODY_SECONDS,
-    HEALTH_PATH,
-    MAX_BODY_BYTES,
-    METRICS_PATH,
-    WORKSPACE_HEADER,
-    EnvelopeResponse,
-    Guard,
-    answer,
-)
+from .envelope import EnvelopeResponse, HttpRefusal, error_response
+from .guard import BODY_SECONDS, HEALTH_PATH, MAX_BODY_BYTES, METRICS_PATH, WORKSPACE_HEADER, Guard
 from .metrics import Metrics
-from .operations import Operations
-from .store import Adapter
+from .status import Status
 
 _NOT_SERVED = ("embeddings", "files", "rag-collections", "blocks")
-
-
-@dataclass
-class Status:
-    """What the service is doing, shared by the routes and the thread that loads the engine.
-
-    Attributes:
-        operations: the calls, or None while the engine loads.
-        doing: what it is doing while it loads, for people.
-        progress: how much of that is done, 0 to 1.
-        instance: tells one run of the service from another.
-        last_request: monotonic time of the last API call, in seconds.
-    """
-
-    operations: Operations | None = None
-    doing: str = "Starting"
-    progress: float = 0.0
-    instance: str = field(default_factory=lambda: uuid.uuid4().hex)
-    last_request: float = field(default_factory=time.monotonic)
 
 
 def create_app(status: Status, token: str | None, *, any_host: bool = False) -> FastAPI:
     """The HTTP application.
 
     Args:
-        status: where the operations appear once the engine is loaded.
+        status: where the calls appear once the engine is loaded.
         token: the access token that every API call must bring; None accepts any token.
         any_host: take calls under any name, as a service that others reach must, and not under this machine's alone.
     """
@@ -69,10 +41,10 @@ def create_app(status: Status, token: str | None, *, any_host: bool = False) -> 
         default_response_class=EnvelopeResponse,
     )
     metrics = Metrics(
-        lambda: status.operations.load() if status.operations else (0, 0, 0),
-        lambda: status.operations.machine() if status.operations else None,
+        lambda: status.calls.load() if status.calls else (0, 0, 0),
+        lambda: status.calls.machine() if status.calls else None,
     )
-    app.add_exception_handler(errors.ServiceError, _on_service_error)
+    app.add_exception_handler(refusals.Refusal, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.include_router(_own_calls(status, metrics))
@@ -87,8 +59,8 @@ def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
 
     @own.get(HEALTH_PATH, responses={503: {"description": "It is still loading"}})
     def health():
-        if status.operations is not None:
-            load = status.operations.machine()
+        if status.calls is not None:
+            load = status.calls.machine()
             shared = {} if load is None else {"load": asdict(load)}
             return EnvelopeResponse({"status": "ready", "instance": status.instance, **shared})
         loading = {"status": "loading", "instance": status.instance, "doing": status.doing, "progress": status.progress}
@@ -111,8 +83,8 @@ def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function p
         only_base: Annotated[bool, Query(alias="onlyBase")] = False,
         capability: Literal["any", "complete", "fineTune"] = "any",
     ):
-        bases = [_base_model_answer(model) for model in status.operations.base_models()]
-        adapters = [] if only_base else status.operations.adapters(_workspace(request))
+        bases = [_base_model_answer(model) for model in status.calls.base_models()]
+        adapters = [] if only_base else status.calls.adapters(_workspace(request))
         # Every model here has every capability, so the filter has nothing to leave out.
         return schemas.ModelsAnswer(models=[*bases, *map(_adapter_answer, adapters)])
 
@@ -121,21 +93,21 @@ def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function p
         hyper = body.initial_hyperparameters or schemas.InitialHyperparameters()
         rank = hyper.lora_hyperparameters and hyper.lora_hyperparameters.rank
         rate = hyper.training_arguments and hyper.training_arguments.learning_rate
-        adapter = status.operations.create(_workspace(request), body.model.name, body.model.base_model_id, rank, rate)
+        adapter = status.calls.create(_workspace(request), body.model.name, body.model.base_model_id, rank, rate)
         return schemas.CreateAnswer(id=adapter.id)
 
     @api.get("/models/{model_id}", response_model=schemas.AdapterAnswer)
     def get_model(request: Request, model_id: str):
-        return _adapter_answer(status.operations.adapter(_workspace(request), model_id))
+        return _adapter_answer(status.calls.adapter(_workspace(request), model_id))
 
     @api.delete("/models/{model_id}")
     async def delete_model(request: Request, model_id: str):
-        await while_connected(request, status.operations.delete(_workspace(request), model_id))
+        await while_connected(request, status.calls.delete(_workspace(request), model_id))
         return EnvelopeResponse({})
 
     @api.post("/models/{model_id}/complete", response_model=schemas.CompleteAnswer)
     async def complete_model(request: Request, model_id: str, body: schemas.CompleteBody):
-        call = status.operations.complete(_workspace(request), model_id, _completion_request(body))
+        call = status.calls.complete(_workspace(request), model_id, _completion_request(body))
         completion = await while_connected(request, call)
         _note_load(request, status)
         return schemas.CompleteAnswer(finish_reason=completion.finish_reason, generated_output=completion.text)
@@ -143,7 +115,7 @@ def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function p
     @api.post("/models/{model_id}/fine-tune", response_model=schemas.FineTuneAnswer)
     async def fine_tune_model(request: Request, model_id: str, body: schemas.FineTuneBody):
         samples = [_tuning_sample(sample) for sample in body.samples]
-        call = status.operations.fine_tune(_workspace(request), model_id, samples)
+        call = status.calls.fine_tune(_workspace(request), model_id, samples)
         outcome = await while_connected(request, call)
         metrics.tuned(outcome.steps, outcome.trainable_tokens)
         _note_load(request, status)
@@ -159,7 +131,7 @@ def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function p
 
 def _note_load(request: Request, status: Status) -> None:
     """Puts into the request's line of the log what a slow answer may be due to."""
-    load = status.operations.machine()
+    load = status.calls.machine()
     if load is not None:
         request.state.noted.update(threads=load.threads, others=f"{load.others:.1f}")
 
@@ -182,7 +154,7 @@ def _adapter_answer(adapter: Adapter) -> schemas.AdapterAnswer:
 
 def _completion_request(body: schemas.CompleteBody) -> CompletionRequest:
     if body.rag is not None:
-        raise errors.failed("The local service has no retrieval: leave 'rag' out.", 501)
+        raise refusals.NotServed("The local service has no retrieval: leave 'rag' out.")
     return CompletionRequest(
         prompt=body.query,
         auto_template=bool(body.auto_template),  # null means raw text: samples are tuned on raw text
@@ -206,26 +178,25 @@ def _tuning_sample(sample: schemas.Sample) -> TuningSample:
     return TuningSample(parts, multiplier or 1.0)
 
 
-def _no_such_call(method: str, path: str) -> errors.ServiceError:
+def _no_such_call(method: str, path: str) -> refusals.Refusal:
     if path.split("/")[0] in _NOT_SERVED:
-        return errors.failed(
+        return refusals.NotServed(
             f"The local service does not serve {method} /{path}: it has the six calls on models, and no embeddings, "
-            "files, retrieval or blocks.",
-            501,
+            "files, retrieval or blocks."
         )
-    return errors.ServiceError(
-        404, f"There is no call {method} /api/{errors.shown(path)[1:-1]}: GET /docs lists those there are."
+    return HttpRefusal(
+        404, f"There is no call {method} /api/{refusals.quoted(path)[1:-1]}: GET /docs lists those there are."
     )
 
 
-async def _on_service_error(_: Request, error: errors.ServiceError) -> EnvelopeResponse:
-    return answer(error)
+async def _on_refusal(_: Request, refusal: refusals.Refusal) -> EnvelopeResponse:
+    return error_response(refusal)
 
 
 async def _on_http_error(request: Request, error: HTTPException) -> EnvelopeResponse:
     """FastAPI's own refusals: no such route, a body that is too large, a body that no JSON parser can read."""
     if error.status_code in (404, 405):
-        return answer(_no_such_call(request.method, request.scope["path"].removeprefix("/api").lstrip("/")))
+        return error_response(_no_such_call(request.method, request.scope["path"].removeprefix("/api").lstrip("/")))
     if error.status_code == 413:
         detail = f"it is larger than {MAX_BODY_BYTES // 1_000_000} MB; send less at a time"
     elif error.status_code == 408:
@@ -235,7 +206,7 @@ async def _on_http_error(request: Request, error: HTTPException) -> EnvelopeResp
     refusal = _body_refusal(error.status_code, detail, [])
     if error.status_code == 408:
         refusal.headers["Connection"] = "close"  # or the rest of the body would keep the connection
-    return answer(refusal)
+    return error_response(refusal)
 
 
 async def _on_invalid(_: Request, error: RequestValidationError) -> EnvelopeResponse:
@@ -246,15 +217,15 @@ async def _on_invalid(_: Request, error: RequestValidationError) -> EnvelopeResp
     more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
     found = json.loads(json.dumps(found, default=str))
     if in_body:
-        return answer(_body_refusal(400, listed + more, found))
+        return error_response(_body_refusal(400, listed + more, found))
     payload = {"formattedValidationError": listed, "validationError": found}
     message = f"The address is not right: {listed}{more}."
-    return answer(errors.ServiceError(400, message, "queryOrPathParsingError", payload))
+    return error_response(HttpRefusal(400, message, "queryOrPathParsingError", payload))
 
 
-def _body_refusal(status: int, detail: str, found: list[dict[str, Any]]) -> errors.ServiceError:
+def _body_refusal(status: int, detail: str, found: list[dict[str, Any]]) -> HttpRefusal:
     payload = {"formattedValidationError": detail, "validationError": found}
-    return errors.ServiceError(status, f"The request body is not right: {detail}.", "bodyParsingError", payload)
+    return HttpRefusal(status, f"The request body is not right: {detail}.", "bodyParsingError", payload)
 
 
 def _problem(problem: dict[str, Any]) -> str:
@@ -267,4 +238,4 @@ def _problem(problem: dict[str, Any]) -> str:
 
 def _field(problem: dict[str, Any]) -> str:
     names = [str(name) for name in problem["loc"][1:] if name not in ("text", "parts")]
-    return errors.shown(".".join(names))[1:-1] or "the whole"
+    return refusals.quoted(".".join(names))[1:-1] or "the whole"

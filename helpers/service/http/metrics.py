@@ -1,7 +1,7 @@
 """What the service counts, for `GET /metrics` in Prometheus' text format and for `python -m helpers.service status`.
 
 Each application has a registry of its own, so that a process can hold several. Calls are named by their route
-(`POST /models/{model_id}/complete`), never by an id or a workspace. Called by `app.py`.
+(`POST /models/{model_id}/complete`), never by an id or a workspace. `app.py` makes them; `commands.py` reads them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import generate_latest
 
-from .engine import Load
+from ..engine import Load
 
 # Seconds: from a list of models (milliseconds) to a fine-tune at its limit of time.
 BUCKETS = (0.005, 0.02, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
@@ -93,3 +93,10 @@ class Metrics:
     def text(self) -> bytes:
         """Everything, in the format of CONTENT_TYPE_LATEST."""
         return generate_latest(self._registry)
+
+
+def read(text: str) -> dict[str, float]:
+    """What `Metrics.text` wrote, by name; of a name with labels the last one."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    return {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}

@@ -1,33 +1,29 @@
 """What stands before and after every call: who may call, how much they may send and for how long; one line in the log,
 one count in the metrics, and the error envelope for whatever no one foresaw.
 
-`app.py` puts `Guard` around its routes and answers its own refusals through `answer`.
+`app.py` puts `Guard` around its routes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
 import logging
 import re
 import secrets
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import errors, logs
+from .. import logs, refusals
+from .envelope import NO_ANSWER, HttpRefusal, error_response
 from .metrics import Metrics
-
-if TYPE_CHECKING:
-    from .app import Status
+from .status import Status
 
 MAX_BODY_BYTES = 8_000_000
 MAX_HEADER_BYTES = 16_384  # of the request line and the headers together
@@ -39,19 +35,6 @@ HEALTH_PATH = "/health"
 
 _WORKSPACE = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-_NO_ANSWER = 499  # what proxies log for a client that left before its answer
-
-
-class EnvelopeResponse(JSONResponse):
-    """JSON in ASCII, so that no text a caller sent (a lone surrogate, say) can break the answer."""
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, allow_nan=False).encode("ascii")
-
-
-def answer(error: errors.ServiceError) -> EnvelopeResponse:
-    """A refusal as a response."""
-    return EnvelopeResponse(error.body(), status_code=error.status, headers=error.headers)
 
 
 class Guard:
@@ -86,10 +69,10 @@ class Guard:
         try:
             self._check(scope, headers)
             await self._app(scope, _limited(receive), sending)
-        except errors.ServiceError as refusal:
-            await answer(refusal)(scope, receive, sending)
+        except refusals.Refusal as refusal:
+            await error_response(refusal)(scope, receive, sending)
         except Exception as error:  # noqa: BLE001 - no stack trace may leave the service
-            await answer(_crash(error, noted["request"]))(scope, receive, sending)
+            await error_response(_crash(error, noted["request"]))(scope, receive, sending)
         finally:
             sending.end()  # if there was no answer
 
@@ -97,7 +80,7 @@ class Guard:
         """Refuses, before the body is read, what must not pass."""
         _check_size(scope)
         if not self._any_host and not _is_loopback_name(headers.get("host", "")):
-            raise errors.ServiceError(
+            raise HttpRefusal(
                 403,
                 "This service answers on its own machine only, under the name 127.0.0.1 or localhost: use one of these "
                 "in GRADIENT_API_URL, or start it with --host to serve others.",
@@ -108,23 +91,23 @@ class Guard:
             self._status.last_request = time.monotonic()
             self._check_token(headers)
             self._check_workspace(headers)
-            if self._status.operations is None:
-                raise errors.busy(f"The service is not ready yet ({self._status.doing}): try again in a moment.")
+            if self._status.calls is None:
+                raise refusals.Busy(f"The service is not ready yet ({self._status.doing}): try again in a moment.")
 
     def _check_token(self, headers: Headers) -> None:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given:
-            raise errors.ServiceError(
+            raise HttpRefusal(
                 401, "The access token is missing: send the header 'Authorization: Bearer <GRADIENT_ACCESS_TOKEN>'."
             )
         if self._token is not None and not secrets.compare_digest(given.encode(), self._token.encode()):
-            raise errors.ServiceError(
+            raise HttpRefusal(
                 401, "The access token is not the one of this service: check GRADIENT_ACCESS_TOKEN, or call connect()."
             )
 
     def _check_workspace(self, headers: Headers) -> None:
         if _workspace(headers) is None:
-            raise errors.ServiceError(
+            raise HttpRefusal(
                 400,
                 f"The header {WORKSPACE_HEADER} is missing or not a workspace id (letters, digits and '_.:-', up to "
                 "128): send the value of GRADIENT_WORKSPACE_ID.",
@@ -151,7 +134,7 @@ class _Sending:
         self._send = send
         self._header = (REQUEST_ID_HEADER.encode(), request_id.encode())
         self._ended: Callable[[int], None] | None = ended
-        self._status = _NO_ANSWER
+        self._status = NO_ANSWER
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -192,7 +175,7 @@ def _check_size(scope: Scope) -> None:
     size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
     size += sum(len(name) + len(value) for name, value in scope["headers"])
     if size > MAX_HEADER_BYTES:
-        raise errors.ServiceError(
+        raise HttpRefusal(
             431, f"The address and the headers have {size} bytes and may have {MAX_HEADER_BYTES}: send shorter ones."
         )
 
@@ -228,16 +211,16 @@ def _limited(receive: Receive) -> Receive:
     return limited
 
 
-def _crash(error: Exception, request_id: str) -> errors.ServiceError:
+def _crash(error: Exception, request_id: str) -> refusals.Failed:
     disk = isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError))
     if disk or isinstance(error, sqlite3.Error):
         reason = getattr(error, "strerror", None) or str(error)
         logs.event("disk", logging.ERROR, error, request=request_id, reason=reason)
-        return errors.failed(
+        return refusals.Failed(
             f"The service could not read or write its data ({reason}); nothing was changed. Make room or set its "
             "permissions right, then try again."
         )
     logs.event("crash", logging.ERROR, error, request=request_id)
-    return errors.failed(
+    return refusals.Failed(
         f"The service failed on this request; its log says where, under {request_id}. Other requests are unaffected."
     )

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
-from . import errors
+from ..refusals import CallerGone
 
 Result = TypeVar("Result")
 
@@ -22,7 +22,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -
         work: what to do for it.
 
     Raises:
-        ServiceError: the client has hung up; whatever the work raises.
+        CallerGone: the client has hung up; whatever the work raises.
     """
     job = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_hung_up(request))
@@ -32,7 +32,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -
             job.cancel()
             await asyncio.wait({job})  # what runs has to end first
         if job.cancelled():
-            raise errors.given_up()
+            raise CallerGone
         return job.result()
     finally:
         gone.cancel()

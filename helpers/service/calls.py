@@ -1,8 +1,8 @@
 """What the API does: the six model calls on workspaces, adapters and base models, without HTTP.
 
-`app.py` calls this with validated values; it calls the scheduler for a turn, the engine for the work, and the store to
-keep the result. A caller that is cancelled (its client has hung up) leaves the queue; what already runs for it ends
-early, a completion with its next token, a fine-tune with its next step and the adapter as it was before.
+`http/app.py` calls this with validated values; it calls the scheduler for a turn, the engine for the work, and the
+store to keep the result. A caller that is cancelled (its client has hung up) leaves the queue; what already runs for it
+ends early, a completion with its next token, a fine-tune with its next step and the adapter as it was before.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from datetime import datetime, timezone
 
-from . import catalog, errors
+from . import catalog
 from .engine import (
     DEFAULT_LEARNING_RATE,
     DEFAULT_RANK,
@@ -22,11 +22,12 @@ from .engine import (
     TuningOutcome,
     TuningSample,
 )
+from .refusals import NotAnAdapter, UnknownAdapter, UnknownBaseModel
 from .scheduler import Kind, Scheduler
 from .store import Adapter, Store
 
 
-class Operations:
+class Calls:
     """The service's calls.
 
     Args:
@@ -52,17 +53,13 @@ class Operations:
         """One adapter.
 
         Raises:
-            ServiceError: the workspace has none with this id, or the id is a base model's.
+            UnknownAdapter: the workspace has none with this id.
+            NotAnAdapter: the id is a base model's.
         """
         if model_id in self._base_models:
-            raise errors.ServiceError(
-                400,
-                "This id names a base model, and this call takes a model adapter's: list_models(only_base=False) shows "
-                "those of this workspace, create_model_adapter makes one.",
-                "unknownModelAdapter",
-            )
+            raise NotAnAdapter
         if not catalog.is_adapter_id(model_id):  # what has another form never becomes part of a path
-            raise errors.unknown_adapter(model_id)
+            raise UnknownAdapter(model_id)
         return self._store.get(workspace, model_id)
 
     def create(
@@ -71,10 +68,10 @@ class Operations:
         """Creates an adapter; until it is fine-tuned it answers as its base model does.
 
         Raises:
-            ServiceError: there is no such base model.
+            UnknownBaseModel: there is no such base model.
         """
         if base_model_id not in self._base_models:
-            raise errors.unknown_base_model(base_model_id)
+            raise UnknownBaseModel(base_model_id)
         adapter = Adapter(
             id=catalog.new_adapter_id(),
             workspace=workspace,
@@ -100,7 +97,7 @@ class Operations:
         """Continues a prompt with a base model or an adapter.
 
         Raises:
-            ServiceError: unknown id; whatever the engine refuses.
+            Refusal: unknown id; whatever the engine refuses.
         """
         if model_id in self._base_models:
             slug = self._base_models[model_id].slug
@@ -108,7 +105,7 @@ class Operations:
                 workspace, lambda given_up: self._engine.complete(request, slug, None, given_up), Kind.ANSWER
             )
         if catalog.is_base_model_id(model_id):
-            raise errors.unknown_base_model(model_id)
+            raise UnknownBaseModel(model_id)
         self.adapter(workspace, model_id)  # before waiting: an unknown id needs no turn
 
         def work(given_up: threading.Event) -> Completion:
@@ -121,7 +118,7 @@ class Operations:
         """Tunes an adapter; when this returns, its new weights are on disk and the next completion uses them.
 
         Raises:
-            ServiceError: unknown id; whatever the engine refuses. The adapter is then as it was before.
+            Refusal: unknown id; whatever the engine refuses. The adapter is then as it was before.
         """
         self.adapter(workspace, model_id)
 
