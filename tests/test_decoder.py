@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers.service import decoder, paths, weights
-from helpers.service.decoder import Decoder, Sampling
+from helpers.service import paths
+from helpers.service.local import decoder, model_files
+from helpers.service.local.decoder import Decoder, Sampling
 from helpers.service.refusals import CallerGone, Failed, TookTooLong
 from tests.waiting import wait_until
 
@@ -289,7 +290,7 @@ def resident_mb() -> float:
 @pytest.mark.model
 def test_a_hundred_adapters_stay_within_memory_and_come_back_with_the_same_answer(tmp_path):
     files = lora_files(tmp_path, 100)
-    subject = Decoder(weights.ensure(paths.cache_dir()).gguf)
+    subject = Decoder(model_files.ensure(paths.cache_dir()).gguf)
     before = resident_mb()
 
     def answer(path: Path) -> str:
@@ -312,7 +313,7 @@ def test_a_hundred_adapters_stay_within_memory_and_come_back_with_the_same_answe
 def test_memory_comes_back_when_generations_of_large_adapters_leave(tmp_path):
     """glibc keeps what is freed in pieces of up to 32 MB, unless it is asked to return it."""
     files = lora_files(tmp_path, 12, rank=32)
-    subject = Decoder(weights.ensure(paths.cache_dir()).gguf)
+    subject = Decoder(model_files.ensure(paths.cache_dir()).gguf)
     for path in files:
         subject.complete("q", Sampling(1), path)
     grown = resident_mb()
@@ -327,7 +328,7 @@ def test_memory_comes_back_when_generations_of_large_adapters_leave(tmp_path):
 
 @pytest.mark.model
 def test_a_real_answer_that_is_given_up_or_too_long_ends_within_tokens(monkeypatch):
-    subject = Decoder(weights.ensure(paths.cache_dir()).gguf)
+    subject = Decoder(model_files.ensure(paths.cache_dir()).gguf)
     monkeypatch.setattr(decoder, "COMPLETION_SECONDS", 0.5)
     started = time.monotonic()
     with pytest.raises(TookTooLong, match="longer than 0.5 seconds"):
@@ -346,7 +347,7 @@ def test_a_real_answer_that_is_given_up_or_too_long_ends_within_tokens(monkeypat
 def test_a_damaged_real_file_harms_no_other(tmp_path):
     good, bad = lora_files(tmp_path, 2)
     bad.write_bytes(bad.read_bytes()[:100_000])
-    subject = Decoder(weights.ensure(paths.cache_dir()).gguf)
+    subject = Decoder(model_files.ensure(paths.cache_dir()).gguf)
     before = subject.complete("Once upon a time", Sampling(8), good)
     with pytest.raises(Failed, match="can't be read"):
         subject.complete("Once upon a time", Sampling(8), bad)

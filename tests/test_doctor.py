@@ -17,7 +17,8 @@ from types import SimpleNamespace
 import pytest
 
 from helpers import connection, doctor
-from helpers.service import launcher, paths, weights
+from helpers.service import launcher, paths
+from helpers.service.local import model_files
 from tests.conftest import ROOT, TOKEN, WORKSPACE
 
 LINE = re.compile(r"\[OK\] [a-z ]+: .*[^.]|\[FAIL\] [a-z ]+: .*[^.]\. [A-Z].*[^.]\.")
@@ -50,7 +51,7 @@ def install(monkeypatch, **versions: str) -> None:
 
 @pytest.fixture
 def cached(monkeypatch) -> None:
-    monkeypatch.setattr(weights, "is_cached", lambda cache: True)
+    monkeypatch.setattr(model_files, "is_cached", lambda cache: True)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import sqlite3
 import pytest
 from gradientai.openapi.client.exceptions import BadRequestException
 
-from helpers.service.local_engine import MAX_SAMPLE_TOKENS
+from helpers.service.local.engine import MAX_SAMPLE_TOKENS
 
 pytestmark = pytest.mark.model
 

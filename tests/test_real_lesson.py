@@ -11,8 +11,9 @@ import threading
 import pytest
 
 from helpers import GradientLLM, connect, stop_local_service
-from helpers.service import launcher, paths, weights
-from helpers.service.decoder import Decoder
+from helpers.service import launcher, paths
+from helpers.service.local import model_files
+from helpers.service.local.decoder import Decoder
 from tests.conftest import TOKEN, WORKSPACE
 from tests.test_real_engine import FACTS, ask, sample
 
@@ -88,7 +89,7 @@ def test_the_peft_folder_opens_with_peft_itself(real_base, real_service):
 def test_the_tokenizer_of_the_converted_folder_is_llama_cpps():
     from tokenizers import Tokenizer
 
-    model = weights.ensure(paths.cache_dir())
+    model = model_files.ensure(paths.cache_dir())
     decoder = Decoder(model.gguf)
     tokenizer = Tokenizer.from_file(str(model.folder / "tokenizer.json"))
     texts = [

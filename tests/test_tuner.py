@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers.service import paths, weights
+from helpers.service import paths
+from helpers.service.local import model_files
 from helpers.service.tuning_job import GGUF_FILE, GivenUp, TokenSample, Told, TuningJob
 from tests.test_real_engine import FACTS, TEMPLATE
 
@@ -197,9 +198,9 @@ print(sorted(found))
 
 @pytest.fixture(scope="module")
 def decoder():
-    from helpers.service.decoder import Decoder
+    from helpers.service.local.decoder import Decoder
 
-    decoder = Decoder(weights.ensure(paths.cache_dir()).gguf)
+    decoder = Decoder(model_files.ensure(paths.cache_dir()).gguf)
     yield decoder
     decoder.close()
 
@@ -219,12 +220,12 @@ def test_single_facts_are_learned_with_either_kind_of_floats(kind, decoder, tmp_
     import torch
 
     from helpers.service import tuner
-    from helpers.service.decoder import Sampling
+    from helpers.service.local.decoder import Sampling
 
     if kind == "bfloat16" and tuner.matrix_type("cpu") is not torch.bfloat16:
         pytest.skip("this CPU does not multiply bfloat16 matrices in hardware, and takes minutes without")
     monkeypatch.setattr(tuner, "matrix_type", lambda device: getattr(torch, kind))
-    subject = tuner.Tuner(weights.ensure(paths.cache_dir()).folder)
+    subject = tuner.Tuner(model_files.ensure(paths.cache_dir()).folder)
     for number, (question, answer) in enumerate(FACTS[:4]):
         sample = sample_of(decoder, question, answer)
         (into := tmp_path / str(number)).mkdir()
@@ -250,7 +251,7 @@ def test_of_two_samples_that_contradict_each_other_the_heavier_ends_learned(seed
         return losses, weight
 
     monkeypatch.setattr(tuner, "_token_losses", watched)
-    subject = tuner.Tuner(weights.ensure(paths.cache_dir()).folder)
+    subject = tuner.Tuner(model_files.ensure(paths.cache_dir()).folder)
     for number, (heavy, light) in enumerate([both, both[::-1]]):
         (into := tmp_path / str(number)).mkdir()
         samples = (replace(heavy, multiplier=10.0), replace(light, multiplier=0.1))
@@ -264,7 +265,7 @@ def test_a_call_leaves_the_smallest_eighth_of_its_change_that_knows_the_sample(d
 
     from helpers.service import adapter_files, tuner
 
-    subject = tuner.Tuner(weights.ensure(paths.cache_dir()).folder)
+    subject = tuner.Tuner(model_files.ensure(paths.cache_dir()).folder)
     sample = sample_of(decoder, *FACTS[0])
 
     def tuned(name: str, halvings: int, start: Path | None = None):

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from helpers.service import local_engine, tuner_process
+from helpers.service import tuner_process
+from helpers.service.local import engine
+from helpers.service.local.engine import LocalEngine
+from helpers.service.local.model_files import Weights
 from helpers.service.refusals import CallerGone, Failed, TookTooLong
 from helpers.service.tuner_process import TunerProcess
 from helpers.service.tuning_job import TokenSample, Told, TuningJob
-from helpers.service.weights import Weights
 from tests import fake_tuner
 from tests.fake_tuner import DIE, FOREVER, QUICK
 
@@ -111,9 +113,9 @@ def test_the_tuner_loads_beside_the_decoder_or_waits_until_it_is_needed(preload,
         running.append(subject._process is not None)
         return contextlib.ExitStack()
 
-    monkeypatch.setattr(local_engine, "TunerProcess", lambda folder, threads: subject)
-    monkeypatch.setattr(local_engine, "Decoder", decoder)
-    local_engine.LocalEngine(Weights("a model", Path("gguf"), Path("folder")), preload=preload).close()
+    monkeypatch.setattr(engine, "TunerProcess", lambda folder, threads: subject)
+    monkeypatch.setattr(engine, "Decoder", decoder)
+    LocalEngine(Weights("a model", Path("gguf"), Path("folder")), preload=preload).close()
     assert running == [preload]
 
 

@@ -6,7 +6,7 @@ lose their cores too. So as many threads as cores is right on a quiet machine an
 beside one busy process bare llama.cpp took 3 to 30 times as long with two threads, and 1.2 to 1.7 times with one.
 
 `Cores` watches what other programs use and says how many threads are right; it changes its mind slowly, so that a
-short burst does not matter. `local_engine.py` makes one; the decoder asks it when it makes a generation, the tuner
+short burst does not matter. `local/engine.py` makes one; the decoder asks it when it makes a generation, the tuner
 before each step.
 """
 

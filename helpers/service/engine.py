@@ -1,7 +1,7 @@
 """The engine's interface, and the plain data that passes through it.
 
 An engine answers prompts and tunes adapters; it knows nothing of HTTP, workspaces or names. `LocalEngine`
-(`local_engine.py`) runs a real model; the tests' stub server puts a recorded one in its place. `calls.py` is the
+(`local/engine.py`) runs a real model; the tests' stub server puts a recorded one in its place. `calls.py` is the
 only caller. Methods block, are called from worker threads, several at a time, and raise refusals (`refusals.py`). The
 event `given_up` is set when no one waits for the result any more: an engine then ends soon, raising `CallerGone`.
 """

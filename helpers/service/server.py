@@ -74,13 +74,13 @@ def _load(
 
 def make_calls(options: argparse.Namespace, data: Path, status: Status) -> Calls:
     """The calls around the real engine; the tests put a scripted one in their place."""
-    from . import weights
-    from .local_engine import LocalEngine
+    from .local import model_files
+    from .local.engine import LocalEngine
 
     def progress(what: str, done: float) -> None:
         status.doing, status.progress = what, done
 
-    found = weights.ensure(options.cache_dir or paths.cache_dir(), options.model, progress)
+    found = model_files.ensure(options.cache_dir or paths.cache_dir(), options.model, progress)
     progress("Loading the model", 1.0)
     store = Store(data)
     engine = LocalEngine(found, seed=options.seed, preload=not options.no_preload)

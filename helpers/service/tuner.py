@@ -38,7 +38,7 @@ from typing import NamedTuple
 import torch
 from torch.optim.adamw import adamw
 
-from . import adapter_files, memory
+from . import adapter_files, malloc
 from .llama import TARGETS, Llama, Lora, Rotary
 from .tuning_job import NOT_TRAINABLE, GivenUp, NanLoss, TokenSample, Told, TuningJob, TuningResult
 
@@ -69,7 +69,7 @@ class Tuner:
     def __init__(self, folder: Path, told: Told | None = None) -> None:
         self._told = told or Told.alone()
         self._step_began = time.monotonic()
-        memory.keep_blocks()
+        malloc.keep_blocks()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model = Llama(folder, device, matrix_type(device))
 

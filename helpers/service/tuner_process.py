@@ -1,6 +1,6 @@
 """Runs `tuner.Tuner` in a process of its own: started when wanted, ended at a time limit, freed when idle.
 
-It ends with the service, however that ends. Called by `local_engine.py`. A spawned process is used on every platform:
+It ends with the service, however that ends. Called by `local/engine.py`. A spawned process is used on every platform:
 llama.cpp's threads do not survive a fork.
 """
 

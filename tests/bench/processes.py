@@ -23,7 +23,7 @@ import psutil
 
 from helpers.connection import client
 from helpers.service.cores import QUIET_SECONDS, limit
-from helpers.service.weights import Weights
+from helpers.service.local.model_files import Weights
 
 if TYPE_CHECKING:
     from gradientai import BaseModel, Gradient, ModelAdapter

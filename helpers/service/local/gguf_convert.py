@@ -1,4 +1,4 @@
-"""Reads a Llama-architecture GGUF and writes it as a Hugging Face folder. Called by `weights.convert` alone.
+"""Reads a Llama-architecture GGUF and writes it as a Hugging Face folder. Called by `model_files.convert` alone.
 
 The names and the row order of Q and K follow llama.cpp's own converter, which interleaves each head's rotary halves;
 here they are laid out again as transformers expects them.

@@ -1,6 +1,7 @@
 """Hints to the C library about freed memory: give it back (the decoder), or keep it for the next step (the tuner).
 
 They reach glibc, by mallopt(3) and malloc_trim(3). Elsewhere there are no such calls, and all functions do nothing.
+This stands outside of `local/` and `tuner/` because both need it, and neither may need the other.
 """
 
 from __future__ import annotations

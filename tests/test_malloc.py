@@ -7,7 +7,7 @@ import platform
 
 import pytest
 
-from helpers.service import memory
+from helpers.service import malloc
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="there is nothing to ask elsewhere")
@@ -20,9 +20,9 @@ def test_glibc_takes_every_hint(monkeypatch):
             return lambda *arguments: answers.append((name, getattr(real, name)(*arguments)))
 
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Library())
-    memory.return_large_blocks()
-    memory.keep_blocks()
-    memory.give_back()
+    malloc.return_large_blocks()
+    malloc.keep_blocks()
+    malloc.give_back()
     assert [name for name, _ in answers] == ["mallopt", "mallopt", "mallopt", "malloc_trim"]
     assert [taken for name, taken in answers if name == "mallopt"] == [1, 1, 1]  # 1: taken, 0: refused
 
@@ -36,7 +36,7 @@ def test_without_such_a_library_nothing_happens(monkeypatch, broken):
         raise broken
 
     monkeypatch.setattr(ctypes, "CDLL", no_library)
-    memory.return_large_blocks()
-    memory.keep_blocks()
-    memory.give_back()
+    malloc.return_large_blocks()
+    malloc.keep_blocks()
+    malloc.give_back()
     assert len(asked) == 4

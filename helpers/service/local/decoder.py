@@ -4,7 +4,7 @@ llama.cpp takes its adapters when a server is made. So the decoder keeps one *ge
 it. A request for an adapter that is not among them makes the next generation, with all that others wait for by then. If
 nobody is being answered, the old one leaves first, and its memory is used again. Otherwise it goes on answering;
 requests in flight end on it, then it leaves, and only then may a third be made: so there are never more than two. Only
-`local_engine.py` calls this; methods may be called from several threads.
+`engine.py` calls this; methods may be called from several threads.
 
 The number of threads is fixed when a server is made as well. When the cores that are free have changed (`cores.py`),
 the next request is answered by the generation that is there while one with the right number is made beside it. Until
@@ -32,8 +32,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import cores, logs, memory
-from .refusals import CallerGone, Failed, Refusal, TookTooLong, TooLong
+from .. import cores, logs, malloc
+from ..refusals import CallerGone, Failed, Refusal, TookTooLong, TooLong
 
 CONTEXT_TOKENS = 1792  # prompt and answer; a token takes 12 KB in each slot, and llama.cpp counts in steps of 256
 SLOTS = 8  # requests answered at once; further ones wait inside llama.cpp
@@ -108,7 +108,7 @@ class Decoder:
         self._building = threading.Lock()  # held by the one request that makes the next generation
         self._changed = threading.Condition()  # guards what follows
         self._recent: OrderedDict[Path, None] = OrderedDict()
-        memory.return_large_blocks()
+        malloc.return_large_blocks()
         self._current = self._made([])
         self._retired: _Generation | None = None
 
@@ -263,7 +263,7 @@ class Decoder:
     def _free_retired(self) -> None:
         if self._retired is not None and not self._retired.users:
             self._retired.server = self._retired = None
-            memory.give_back()
+            malloc.give_back()
             self._changed.notify_all()
 
     def _follow_the_load(self) -> None:

@@ -12,13 +12,13 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from .cores import Cores
+from ..cores import Cores
+from ..engine import AdapterState, Completion, CompletionRequest, Engine, Load, SamplePart, TuningOutcome, TuningSample
+from ..refusals import NothingToLearn, TooLong
+from ..tuner_process import TunerProcess
+from ..tuning_job import GGUF_FILE, NOT_TRAINABLE, TokenSample, TuningJob
 from .decoder import Decoder, Sampling
-from .engine import AdapterState, Completion, CompletionRequest, Engine, Load, SamplePart, TuningOutcome, TuningSample
-from .refusals import NothingToLearn, TooLong
-from .tuner_process import TunerProcess
-from .tuning_job import GGUF_FILE, NOT_TRAINABLE, TokenSample, TuningJob
-from .weights import Weights
+from .model_files import Weights
 
 END_OF_TURN = "<|im_end|>"  # ends an answer
 MAX_SAMPLE_TOKENS = 1024  # the memory of one step grows with it
