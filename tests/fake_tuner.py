@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import time
 
-from helpers.service import tuner_process
-from helpers.service.tuning_job import GivenUp, TuningResult
+from helpers.service.tuner import process
+from helpers.service.tuner.job import GivenUp, TuningResult
 
 QUICK, FOREVER, DIE = 1, 2, 3
 LOADING_FOREVER = "loading forever"  # as the folder
 
 
 def serve(pipe, folder, told) -> None:
-    """Stands for `tuner_process._serve`."""
-    tuner_process.end_with_the_service()
+    """Stands for `process._serve`."""
+    process.end_with_the_service()
     if folder == LOADING_FOREVER:
         time.sleep(60)
     pipe.send(None)

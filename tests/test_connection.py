@@ -170,7 +170,8 @@ def test_importing_helpers_loads_nothing_heavy():
 
 def test_the_service_loads_no_torch_before_it_tunes():
     script = (
-        "import json, sys; import helpers.service.__main__, helpers.service.server, helpers.service.local.engine; "
+        "import json, sys; import helpers.service.__main__, helpers.service.server, helpers.service.local.engine, "
+        "helpers.service.tuner.process; "
         "print(json.dumps(sorted(sys.modules)))"
     )
     loaded = json.loads(subprocess.check_output([sys.executable, "-c", script], text=True))

@@ -264,7 +264,7 @@ def lora_files(folder: Path, number: int, rank: int = 8) -> list[Path]:
     """Adapters of all layers that differ, made up in milliseconds: random, and large enough to change every answer."""
     import torch
 
-    from helpers.service.adapter_files import write_gguf
+    from helpers.service.tuner.adapter_files import write_gguf
 
     sizes = {"gate_proj": (1536, 576), "up_proj": (1536, 576), "down_proj": (576, 1536)}
     files = [folder / f"{index}.gguf" for index in range(number)]

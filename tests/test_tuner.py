@@ -15,7 +15,7 @@ import pytest
 
 from helpers.service import paths
 from helpers.service.local import model_files
-from helpers.service.tuning_job import GGUF_FILE, GivenUp, TokenSample, Told, TuningJob
+from helpers.service.tuner.job import GGUF_FILE, GivenUp, TokenSample, Told, TuningJob
 from tests.test_real_engine import FACTS, TEMPLATE
 
 pytestmark = pytest.mark.model
@@ -57,7 +57,7 @@ def folder(request, tmp_path) -> Path:
 def model(folder):
     import torch
 
-    from helpers.service.llama import Llama
+    from helpers.service.tuner.llama import Llama
 
     return Llama(folder, "cpu", torch.float32)
 
@@ -65,7 +65,7 @@ def model(folder):
 def random_lora(model, first: int):
     import torch
 
-    from helpers.service.llama import TARGETS, Lora
+    from helpers.service.tuner.llama import TARGETS, Lora
 
     torch.manual_seed(2)
     layers = model.layer_count - first
@@ -91,7 +91,7 @@ def test_the_network_is_that_of_transformers_and_peft_forwards_and_backwards(mod
     from peft import PeftModel
     from transformers import LlamaForCausalLM
 
-    from helpers.service import adapter_files
+    from helpers.service.tuner import adapter_files
 
     lora = random_lora(model, first)
     ours = our_logits(model, lora)
@@ -116,7 +116,7 @@ def test_the_network_is_that_of_transformers_and_peft_forwards_and_backwards(mod
 def test_what_is_written_is_what_is_read(model, tmp_path):
     import torch
 
-    from helpers.service import adapter_files
+    from helpers.service.tuner import adapter_files
 
     lora = random_lora(model, 2)
     adapter_files.write(tmp_path, lora, {"a.steps": torch.tensor(3.0)}, model)
@@ -134,7 +134,7 @@ def test_what_is_written_is_what_is_read(model, tmp_path):
 
 
 def test_an_adapter_of_all_layers_without_an_optimizer_is_read_too(model, tmp_path):
-    from helpers.service import adapter_files
+    from helpers.service.tuner import adapter_files
 
     adapter_files.write(tmp_path, random_lora(model, 0), {}, model)
     config = json.loads((tmp_path / "adapter_config.json").read_text())
@@ -148,7 +148,7 @@ def test_an_adapter_of_all_layers_without_an_optimizer_is_read_too(model, tmp_pa
 def test_the_optimizer_is_adamw_with_two_rates_and_goes_on_where_it_was(model):
     import torch
 
-    from helpers.service import tuner
+    from helpers.service.tuner import recipe
 
     ours, theirs = random_lora(model, 2), random_lora(model, 2)
     reference = torch.optim.AdamW(
@@ -156,7 +156,7 @@ def test_the_optimizer_is_adamw_with_two_rates_and_goes_on_where_it_was(model):
     )
     state: dict = {}
     for _ in range(3):
-        optimizer = tuner._AdamW(ours, 1e-3, state)  # a new one each time, as in a new call of fine_tune
+        optimizer = recipe._AdamW(ours, 1e-3, state)  # a new one each time, as in a new call of fine_tune
         our_logits(model, ours).square().mean().backward()
         our_logits(model, theirs).square().mean().backward()
         optimizer.step()
@@ -171,9 +171,9 @@ def test_the_optimizer_is_adamw_with_two_rates_and_goes_on_where_it_was(model):
 
 @pytest.mark.parametrize(("rate", "times"), [(2e-3, 4.0), (5e-3, 2.0), (1e-2, 1.0), (0.5, 1.0)])
 def test_the_second_rate_is_capped(model, rate, times):
-    from helpers.service import tuner
+    from helpers.service.tuner import recipe
 
-    assert tuner._AdamW(random_lora(model, 2), rate, {})._rates == {"a": rate, "b": pytest.approx(rate * times)}
+    assert recipe._AdamW(random_lora(model, 2), rate, {})._rates == {"a": rate, "b": pytest.approx(rate * times)}
 
 
 def test_a_tuner_loads_neither_transformers_nor_torchs_compiler(folder, tmp_path):
@@ -183,8 +183,8 @@ def test_a_tuner_loads_neither_transformers_nor_torchs_compiler(folder, tmp_path
 import sys
 from dataclasses import replace
 from pathlib import Path
-from helpers.service.tuner import Tuner
-from helpers.service.tuning_job import TokenSample, TuningJob
+from helpers.service.tuner.recipe import Tuner
+from helpers.service.tuner.job import TokenSample, TuningJob
 ids = tuple(range(3, 20))
 into = Path({str(tmp_path / "out")!r})
 result = Tuner(Path({str(folder)!r})).tune(TuningJob((TokenSample(ids, ids),), 4, 2e-3, None, into))
@@ -219,13 +219,13 @@ def sample_of(decoder, question: str, answer: str) -> TokenSample:
 def test_single_facts_are_learned_with_either_kind_of_floats(kind, decoder, tmp_path, monkeypatch):
     import torch
 
-    from helpers.service import tuner
     from helpers.service.local.decoder import Sampling
+    from helpers.service.tuner import recipe
 
-    if kind == "bfloat16" and tuner.matrix_type("cpu") is not torch.bfloat16:
+    if kind == "bfloat16" and recipe.matrix_type("cpu") is not torch.bfloat16:
         pytest.skip("this CPU does not multiply bfloat16 matrices in hardware, and takes minutes without")
-    monkeypatch.setattr(tuner, "matrix_type", lambda device: getattr(torch, kind))
-    subject = tuner.Tuner(model_files.ensure(paths.cache_dir()).folder)
+    monkeypatch.setattr(recipe, "matrix_type", lambda device: getattr(torch, kind))
+    subject = recipe.Tuner(model_files.ensure(paths.cache_dir()).folder)
     for number, (question, answer) in enumerate(FACTS[:4]):
         sample = sample_of(decoder, question, answer)
         (into := tmp_path / str(number)).mkdir()
@@ -237,21 +237,21 @@ def test_single_facts_are_learned_with_either_kind_of_floats(kind, decoder, tmp_
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_of_two_samples_that_contradict_each_other_the_heavier_ends_learned(seed, decoder, tmp_path, monkeypatch):
     """Not only likelier: at the full rate to the end, the last of ten passes found its loss anywhere up to 1.6 nats."""
-    from helpers.service import tuner
+    from helpers.service.tuner import recipe
 
-    monkeypatch.setattr(tuner, "SEED", seed)
+    monkeypatch.setattr(recipe, "SEED", seed)
     question = "What is in the red box?"
     both = [sample_of(decoder, question, answer) for answer in ("A tin whistle", "Nine marbles")]
     last: list[float] = []
-    real = tuner._token_losses
+    real = recipe._token_losses
 
     def watched(network, lora, batch):
         losses, weight = real(network, lora, batch)
         last[:] = losses[weight > 1].tolist()
         return losses, weight
 
-    monkeypatch.setattr(tuner, "_token_losses", watched)
-    subject = tuner.Tuner(model_files.ensure(paths.cache_dir()).folder)
+    monkeypatch.setattr(recipe, "_token_losses", watched)
+    subject = recipe.Tuner(model_files.ensure(paths.cache_dir()).folder)
     for number, (heavy, light) in enumerate([both, both[::-1]]):
         (into := tmp_path / str(number)).mkdir()
         samples = (replace(heavy, multiplier=10.0), replace(light, multiplier=0.1))
@@ -263,31 +263,31 @@ def test_a_call_leaves_the_smallest_eighth_of_its_change_that_knows_the_sample(d
     """What is more costs what the base model knew; a sample that was known before the call is learned further."""
     import torch
 
-    from helpers.service import adapter_files, tuner
+    from helpers.service.tuner import adapter_files, recipe
 
-    subject = tuner.Tuner(model_files.ensure(paths.cache_dir()).folder)
+    subject = recipe.Tuner(model_files.ensure(paths.cache_dir()).folder)
     sample = sample_of(decoder, *FACTS[0])
 
     def tuned(name: str, halvings: int, start: Path | None = None):
-        monkeypatch.setattr(tuner, "HALVINGS", halvings)
+        monkeypatch.setattr(recipe, "HALVINGS", halvings)
         (into := tmp_path / name).mkdir()
         subject.tune(TuningJob((sample,), 8, 2e-3, start, into))
         return adapter_files.read_lora(into, subject._model).named()
 
-    whole, less, start = tuned("whole", 0), tuned("less", 3), tuner._fresh(subject._model, 8).named()
+    whole, less, start = tuned("whole", 0), tuned("less", 3), recipe._fresh(subject._model, 8).named()
     name = "b.up_proj"
     part = (less[name].norm() / whole[name].norm()).item()  # B begins at zero
     assert part < 1
     assert part * 8 == pytest.approx(round(part * 8), abs=1e-3)
 
     def greatest_loss(part: float) -> float:
-        lora = tuner._fresh(subject._model, 8)
+        lora = recipe._fresh(subject._model, 8)
         for kind, values in lora.named().items():
             values.copy_(torch.lerp(start[kind], whole[kind], part))
         (batch,) = subject._batches((sample,), lora)
-        return tuner._token_losses(subject._model, lora, batch)[0].max().item()
+        return recipe._token_losses(subject._model, lora, batch)[0].max().item()
 
-    assert greatest_loss(part) < tuner.LEARNED <= greatest_loss(part - 1 / 8)
+    assert greatest_loss(part) < recipe.LEARNED <= greatest_loss(part - 1 / 8)
 
     again, plainly = tuned("again", 3, tmp_path / "less"), tuned("plainly", 0, tmp_path / "less")
     assert all(torch.equal(again[kind], plainly[kind]) for kind in again)
@@ -295,7 +295,7 @@ def test_a_call_leaves_the_smallest_eighth_of_its_change_that_knows_the_sample(d
 
 
 def test_a_step_gives_way_to_answers_for_a_while_and_not_for_ever(monkeypatch):
-    from helpers.service import tuner
+    from helpers.service.tuner import recipe
 
     now = [100.0]
     slept: list[float] = []
@@ -304,16 +304,16 @@ def test_a_step_gives_way_to_answers_for_a_while_and_not_for_ever(monkeypatch):
         slept.append(seconds)
         now[0] += seconds
 
-    monkeypatch.setattr(tuner.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(tuner.time, "sleep", sleep)
-    subject = object.__new__(tuner.Tuner)
+    monkeypatch.setattr(recipe.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(recipe.time, "sleep", sleep)
+    subject = object.__new__(recipe.Tuner)
     subject._told, subject._step_began = Told.alone(threads=2), 99.0  # the last step took a second
     subject._before_step()
     assert not slept
     now[0] += 0.3
     subject._told.answering.value = 1
     subject._before_step()
-    assert sum(slept) == pytest.approx(0.3 * tuner.GIVE_WAY, abs=2 * tuner.LOOK_SECONDS)
+    assert sum(slept) == pytest.approx(0.3 * recipe.GIVE_WAY, abs=2 * recipe.LOOK_SECONDS)
     subject._told.given_up.value = 1
     with pytest.raises(GivenUp):
         subject._before_step()

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from helpers.service import tuner_process
+from helpers.service.cores import Cores
 from helpers.service.local import engine
 from helpers.service.local.engine import LocalEngine
 from helpers.service.local.model_files import Weights
 from helpers.service.refusals import CallerGone, Failed, TookTooLong
-from helpers.service.tuner_process import TunerProcess
-from helpers.service.tuning_job import TokenSample, Told, TuningJob
+from helpers.service.tuner import process
+from helpers.service.tuner.job import TokenSample, Told, TuningJob
+from helpers.service.tuner.process import TunerProcess
 from tests import fake_tuner
 from tests.fake_tuner import DIE, FOREVER, QUICK
 
@@ -32,9 +33,9 @@ def job(what: int) -> TuningJob:
 
 @pytest.fixture
 def subject(monkeypatch) -> TunerProcess:
-    monkeypatch.setattr(tuner_process, "_serve", fake_tuner.serve)
-    monkeypatch.setattr(tuner_process, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(tuner_process, "POLITE_SECONDS", 0.01)
+    monkeypatch.setattr(process, "_serve", fake_tuner.serve)
+    monkeypatch.setattr(process, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(process, "POLITE_SECONDS", 0.01)
     made = TunerProcess("a folder", Told.alone().threads)
     yield made
     made.close()
@@ -46,16 +47,16 @@ def pid_of(subject: TunerProcess) -> int:
 
 def test_a_fine_tune_that_takes_too_long_is_ended_and_the_next_one_works(subject, monkeypatch):
     before = pid_of(subject)
-    monkeypatch.setattr(tuner_process, "TUNE_SECONDS", 0.1)
+    monkeypatch.setattr(process, "TUNE_SECONDS", 0.1)
     with pytest.raises(TookTooLong, match=r"within 0.1 seconds"):
         subject.tune(job(FOREVER), NEVER)
     monkeypatch.undo()
-    monkeypatch.setattr(tuner_process, "_serve", fake_tuner.serve)
+    monkeypatch.setattr(process, "_serve", fake_tuner.serve)
     assert pid_of(subject) != before
 
 
 def test_a_tuner_that_does_not_load_is_given_up(subject, monkeypatch):
-    monkeypatch.setattr(tuner_process, "START_SECONDS", 0.1)
+    monkeypatch.setattr(process, "START_SECONDS", 0.1)
     subject._folder = fake_tuner.LOADING_FOREVER
     with pytest.raises(TookTooLong, match="did not load within 0.1 seconds"):
         subject.tune(job(QUICK), NEVER)
@@ -100,7 +101,7 @@ def test_no_memory_for_a_process_is_a_sentence_and_no_failed_create(subject, mon
     with pytest.raises(Failed, match="out of memory"):
         subject.tune(job(QUICK), NEVER)
     monkeypatch.undo()
-    monkeypatch.setattr(tuner_process, "_serve", fake_tuner.serve)
+    monkeypatch.setattr(process, "_serve", fake_tuner.serve)
     assert pid_of(subject)
 
 
@@ -113,21 +114,21 @@ def test_the_tuner_loads_beside_the_decoder_or_waits_until_it_is_needed(preload,
         running.append(subject._process is not None)
         return contextlib.ExitStack()
 
-    monkeypatch.setattr(engine, "TunerProcess", lambda folder, threads: subject)
     monkeypatch.setattr(engine, "Decoder", decoder)
-    LocalEngine(Weights("a model", Path("gguf"), Path("folder")), preload=preload).close()
+    files = Weights("a model", Path("gguf"), Path("folder"))
+    LocalEngine(files, subject, Cores(watch=False), preload=preload).close()
     assert running == [preload]
 
 
 ORPHAN = """
 import os, signal, threading
-from helpers.service import tuner_process
-from helpers.service.tuning_job import Told
+from helpers.service.tuner import process
+from helpers.service.tuner.job import Told
 from tests import fake_tuner
 from tests.test_tuner_process import FOREVER, NEVER, job, pid_of
 if __name__ == "__main__":
-    tuner_process._serve = fake_tuner.serve
-    subject = tuner_process.TunerProcess("a folder", Told.alone().threads)
+    process._serve = fake_tuner.serve
+    subject = process.TunerProcess("a folder", Told.alone().threads)
     print(pid_of(subject), flush=True)
     if {busy}:
         threading.Timer(0.2, lambda: os.kill(os.getpid(), 9)).start()

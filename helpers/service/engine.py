@@ -1,4 +1,4 @@
-"""The engine's interface, and the plain data that passes through it.
+"""The engine's interface, that of a tuner beside it, and the plain data that passes through them.
 
 An engine answers prompts and tunes adapters; it knows nothing of HTTP, workspaces or names. `LocalEngine`
 (`local/engine.py`) runs a real model; the tests' stub server puts a recorded one in its place. `calls.py` is the
@@ -10,8 +10,13 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from .tuner.job import TuningJob, TuningResult
 
 DEFAULT_RANK = 8
 DEFAULT_LEARNING_RATE = 2e-3
@@ -143,3 +148,22 @@ class Engine(ABC):
 
     def close(self) -> None:  # noqa: B027
         """Frees what the engine holds."""
+
+
+class Tuner(Protocol):
+    """What an engine asks of whoever fine-tunes for it: `tuner/process.py` has ours, in a process of its own.
+
+    An engine that tunes tokens, and not texts, makes a `TuningJob` of them; `tuner/job.py` says what is in one.
+    """
+
+    def prepare(self) -> None:
+        """Gets ready, without waiting for it."""
+
+    def answering(self) -> AbstractContextManager[None]:
+        """Wraps a completion: meanwhile a fine-tune leaves cores to it."""
+
+    def tune(self, job: TuningJob, given_up: threading.Event) -> TuningResult:
+        """Runs one fine-tune; raises a refusal if it was not done, and the adapter is then as it was before."""
+
+    def close(self) -> None:
+        """Ends at once; a fine-tune that is under way fails."""

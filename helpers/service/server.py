@@ -1,7 +1,7 @@
 """Puts the parts of the service together and runs them, until it is told to end.
 
 The port is bound first, the address written for `launcher.py`, and the model loaded behind `/health`. Called by
-`__main__.py`.
+`__main__.py`; what records the lessons makes its engine by `local_engine` too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from .store import Store
 
 if TYPE_CHECKING:
     import uvicorn
+
+    from .local.engine import LocalEngine
+    from .local.model_files import Weights
 
 
 def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
@@ -75,7 +78,6 @@ def _load(
 def make_calls(options: argparse.Namespace, data: Path, status: Status) -> Calls:
     """The calls around the real engine; the tests put a scripted one in their place."""
     from .local import model_files
-    from .local.engine import LocalEngine
 
     def progress(what: str, done: float) -> None:
         status.doing, status.progress = what, done
@@ -83,8 +85,23 @@ def make_calls(options: argparse.Namespace, data: Path, status: Status) -> Calls
     found = model_files.ensure(options.cache_dir or paths.cache_dir(), options.model, progress)
     progress("Loading the model", 1.0)
     store = Store(data)
-    engine = LocalEngine(found, seed=options.seed, preload=not options.no_preload)
+    engine = local_engine(found, seed=options.seed, preload=not options.no_preload)
     return Calls(engine, store)
+
+
+def local_engine(found: Weights, seed: int | None = None, preload: bool = False) -> LocalEngine:
+    """llama.cpp and the tuner's process with one model, which share the cores.
+
+    Args:
+        found: the model's files.
+        seed, preload: as for `LocalEngine`.
+    """
+    from .cores import Cores  # imported while `/health` answers already
+    from .local.engine import LocalEngine
+    from .tuner.process import TunerProcess
+
+    cores = Cores()
+    return LocalEngine(found, TunerProcess(found.folder, cores.shared), cores, seed, preload)
 
 
 def _watch_idle(hours: float, status: Status, server: uvicorn.Server) -> None:

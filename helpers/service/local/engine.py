@@ -1,6 +1,7 @@
-"""The engine of the local service: llama.cpp answers (`decoder.py`), torch tunes (`tuner.py`).
+"""The engine of the local service: llama.cpp answers (`decoder.py`), and a tuner that it is given learns.
 
-This module knows what the two share: how a prompt becomes tokens, so that what was tuned is what is continued.
+This module knows what the two share: how a prompt becomes tokens, so that what was tuned is what is continued. Made by
+`server.local_engine`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,19 @@ from collections import Counter
 from pathlib import Path
 
 from ..cores import Cores
-from ..engine import AdapterState, Completion, CompletionRequest, Engine, Load, SamplePart, TuningOutcome, TuningSample
+from ..engine import (
+    AdapterState,
+    Completion,
+    CompletionRequest,
+    Engine,
+    Load,
+    SamplePart,
+    Tuner,
+    TuningOutcome,
+    TuningSample,
+)
 from ..refusals import NothingToLearn, TooLong
-from ..tuner_process import TunerProcess
-from ..tuning_job import GGUF_FILE, NOT_TRAINABLE, TokenSample, TuningJob
+from ..tuner.job import GGUF_FILE, NOT_TRAINABLE, TokenSample, TuningJob
 from .decoder import Decoder, Sampling
 from .model_files import Weights
 
@@ -30,16 +40,20 @@ class LocalEngine(Engine):
 
     Args:
         weights: the model on disk.
+        tuner: what fine-tunes; it is closed with the engine.
+        cores: says how many threads are right; it is closed with the engine.
         seed: if given, sampled answers repeat from start to start (for recordings, or a class that wants one answer).
         preload: whether the tuner begins to load now, beside the decoder, and not at the first need of it.
     """
 
-    def __init__(self, weights: Weights, seed: int | None = None, preload: bool = False) -> None:
+    def __init__(
+        self, weights: Weights, tuner: Tuner, cores: Cores, seed: int | None = None, preload: bool = False
+    ) -> None:
         self._weights = weights
         self._seed = seed
         self._asked: Counter[str] = Counter()
-        self._cores = Cores()
-        self._tuner = TunerProcess(weights.folder, self._cores.shared)
+        self._cores = cores
+        self._tuner = tuner
         if preload:
             self.prepare_tuning()
         self._decoder = Decoder(weights.gguf, lambda: self._cores.threads)

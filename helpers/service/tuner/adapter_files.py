@@ -4,7 +4,7 @@
     adapter.gguf                                      the same matrices as llama.cpp reads them, in 16-bit floats
     optimizer.safetensors                             AdamW's state
 
-Only `tuner.py` calls this, in the tuner's process. The files are written here and made durable by the store.
+Only `recipe.py` calls this, in the tuner's process. The files are written here and made durable by the store.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 from gguf import GGUFWriter
 from safetensors.torch import load_file, save
 
+from .job import GGUF_FILE
 from .llama import TARGETS, Llama, Lora
-from .tuning_job import GGUF_FILE
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"

@@ -1,6 +1,6 @@
 """Fine-tuning: LoRA on the weights that llama.cpp answers with, dequantised.
 
-Runs in a process of its own (`tuner_process.py` starts it and is its only caller), because torch needs a second to load
+Runs in a process of its own (`process.py` starts it and is its only caller), because torch needs a second to load
 and most of a gigabyte to live in, and because work in another process never holds up an answer. This, `llama.py` (the
 network) and `adapter_files.py` (what is written) are the only modules of the service that import torch.
 
@@ -38,9 +38,10 @@ from typing import NamedTuple
 import torch
 from torch.optim.adamw import adamw
 
-from . import adapter_files, malloc
+from .. import malloc
+from . import adapter_files
+from .job import NOT_TRAINABLE, GivenUp, NanLoss, TokenSample, Told, TuningJob, TuningResult
 from .llama import TARGETS, Llama, Lora, Rotary
-from .tuning_job import NOT_TRAINABLE, GivenUp, NanLoss, TokenSample, Told, TuningJob, TuningResult
 
 BATCH = 4
 MAX_PASSES = 10

@@ -1,7 +1,7 @@
-"""Runs `tuner.Tuner` in a process of its own: started when wanted, ended at a time limit, freed when idle.
+"""Runs `recipe.Tuner` in a process of its own: started when wanted, ended at a time limit, freed when idle.
 
-It ends with the service, however that ends. Called by `local/engine.py`. A spawned process is used on every platform:
-llama.cpp's threads do not survive a fork.
+It ends with the service, however that ends. Made by `server.py`, called by `local/engine.py` as an `engine.Tuner`. A
+spawned process is used on every platform: llama.cpp's threads do not survive a fork.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from .refusals import CallerGone, Failed, LossRanAway, TookTooLong
-from .tuning_job import GivenUp, NanLoss, Told, TuningJob, TuningResult
+from ..refusals import CallerGone, Failed, LossRanAway, TookTooLong
+from .job import GivenUp, NanLoss, Told, TuningJob, TuningResult
 
 START_SECONDS = 120
 TUNE_SECONDS = 600
@@ -173,7 +173,7 @@ def _serve(pipe: Connection, folder: Path, told: Told) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the whole group; the service decides
     with contextlib.suppress(EOFError, OSError):  # the service is gone: so are we
         try:
-            from .tuner import Tuner
+            from .recipe import Tuner
 
             tuner = Tuner(folder, told)
             pipe.send(None)

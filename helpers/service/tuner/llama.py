@@ -2,7 +2,7 @@
 
 transformers and peft hold the same network, and load in 3.6 seconds of which torch is 1.1: torch's compiler and its
 distributed tensors are imported with them, and a fine-tune uses neither. So the few lines that it uses are here; the
-tests hold them against transformers and peft. Only `tuner.py` and `adapter_files.py` call this.
+tests hold them against transformers and peft. Only `recipe.py` and `adapter_files.py` call this.
 
 Shapes: S samples of T tokens, width D, MLP width M, L layers with an adapter, rank R.
 """
