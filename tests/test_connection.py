@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from helpers import GradientError, auth, connect, connection, stop_local_service
+from helpers import GradientError, auth, connect, stop_local_service
+from helpers.environment import CACHE_DIR_VARIABLE, LOCAL_WORKSPACE
 from helpers.service import launcher, paths
 from tests.conftest import TOKEN, WORKSPACE, file_mode
 
@@ -72,7 +73,7 @@ def test_a_running_service_is_found_and_its_address_is_private(server, capsys):
     launcher.write_address(data, server.url, TOKEN, server.status.instance)
     assert file_mode(data / launcher.ADDRESS_FILE) == 0o600
     gradient = connect()
-    assert gradient.workspace_id == connection.LOCAL_WORKSPACE
+    assert gradient.workspace_id == LOCAL_WORKSPACE
     assert os.environ["GRADIENT_API_URL"] == server.url
     assert connect(quiet=True).list_models(only_base=True)  # what connect() set itself is not taken for the user's
 
@@ -100,7 +101,7 @@ def test_the_address_of_a_dead_service_is_not_believed(server):
 def test_a_service_that_dies_gives_its_reason_soon(tmp_path, monkeypatch):
     blocked = tmp_path / "a file where the cache should be"
     blocked.write_text("")
-    monkeypatch.setenv(paths.CACHE_DIR_VARIABLE, str(blocked))
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(blocked))
     started = time.monotonic()
     with pytest.raises(GradientError, match="GRADIENT_LOCAL_CACHE_DIR") as failure:
         connect()

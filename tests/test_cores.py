@@ -9,8 +9,8 @@ from itertools import count
 import psutil
 import pytest
 
-from helpers.service import cores
-from helpers.service.cores import BUSY_SECONDS, QUIET_SECONDS, SAMPLE_SECONDS, Cores
+from helpers.service.local import cores
+from helpers.service.local.cores import BUSY_SECONDS, QUIET_SECONDS, SAMPLE_SECONDS, Cores
 from tests.waiting import wait_until
 
 

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 from helpers import connection, doctor
+from helpers.environment import CACHE_DIR_VARIABLE, DATA_DIR_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 from helpers.service import launcher, paths
 from helpers.service.local import model_files
 from tests.conftest import ROOT, TOKEN, WORKSPACE
@@ -78,7 +79,7 @@ def run(*options: str, **environment: str) -> tuple[int, list[str]]:
 
 @pytest.mark.parametrize(
     ("options", "environment"),
-    [((), {}), ((), {connection.TOKEN_VARIABLE: TOKEN}), (("-S",), {"PYTHONPATH": ""})],
+    [((), {}), ((), {TOKEN_VARIABLE: TOKEN}), (("-S",), {"PYTHONPATH": ""})],
     ids=["as it is", "half of the credentials", "nothing installed"],
 )
 def test_the_command_prints_one_line_per_check_and_its_exit_code_says_whether_any_fails(options, environment):
@@ -223,7 +224,7 @@ def test_enough_room_is_ok_and_said_coarsely(monkeypatch, free, said):
 
 def test_a_disk_without_room_for_the_model_fails(monkeypatch):
     give_room(monkeypatch, 500_000_000)
-    assert_fails(doctor.disk(), "500 MB free in ", paths.CACHE_DIR_VARIABLE)
+    assert_fails(doctor.disk(), "500 MB free in ", CACHE_DIR_VARIABLE)
 
 
 def test_a_cached_model_needs_no_room_again(monkeypatch, cached):
@@ -233,7 +234,7 @@ def test_a_cached_model_needs_no_room_again(monkeypatch, cached):
 
 def test_a_disk_without_room_for_adapters_fails(monkeypatch, cached):
     give_room(monkeypatch, 100_000_000)
-    assert_fails(doctor.disk(), "200 MB needed", paths.DATA_DIR_VARIABLE)
+    assert_fails(doctor.disk(), "200 MB needed", DATA_DIR_VARIABLE)
 
 
 def meminfo(tmp_path, monkeypatch, text: str) -> None:
@@ -291,12 +292,12 @@ def test_a_model_still_to_come_is_ok_and_nothing_is_left_behind(tmp_path):
 
 
 def test_a_cache_that_cannot_be_written_fails(read_only):
-    assert_fails(doctor.model_cache(), "Permission denied", paths.CACHE_DIR_VARIABLE)
+    assert_fails(doctor.model_cache(), "Permission denied", CACHE_DIR_VARIABLE)
 
 
 def test_a_file_in_the_place_of_the_cache_fails(tmp_path):
     (tmp_path / "cache").write_text("")
-    assert_fails(doctor.model_cache(), "can't be used", paths.CACHE_DIR_VARIABLE)
+    assert_fails(doctor.model_cache(), "can't be used", CACHE_DIR_VARIABLE)
 
 
 def test_a_path_in_the_home_folder_is_said_without_the_name_of_the_user(tmp_path, monkeypatch, cached):
@@ -323,7 +324,7 @@ def test_a_service_that_does_not_answer_fails_and_its_token_stays_secret(tmp_pat
 
 
 def test_a_data_folder_that_cannot_be_written_fails(read_only):
-    assert_fails(doctor.service(), "Permission denied", paths.DATA_DIR_VARIABLE)
+    assert_fails(doctor.service(), "Permission denied", DATA_DIR_VARIABLE)
 
 
 # --- port, widgets, credentials ---
@@ -366,11 +367,11 @@ def test_widgets_that_do_not_fit_fail(monkeypatch, versions, said):
     [
         ({}, "uses the local service"),
         (
-            {connection.URL_VARIABLE: "https://secret.test/api"},
+            {URL_VARIABLE: "https://secret.test/api"},
             "GRADIENT_API_URL set; connect() uses the local service",
         ),
         (
-            {connection.TOKEN_VARIABLE: TOKEN, connection.WORKSPACE_VARIABLE: WORKSPACE},
+            {TOKEN_VARIABLE: TOKEN, WORKSPACE_VARIABLE: WORKSPACE},
             "GRADIENT_ACCESS_TOKEN, GRADIENT_WORKSPACE_ID set; connect() uses the endpoint",
         ),
     ],
@@ -384,14 +385,14 @@ def test_credentials_that_connect_can_use_are_ok_and_never_shown(monkeypatch, va
 
 
 def test_what_connect_has_set_itself_is_told_from_the_users_own(monkeypatch):
-    ours = {connection.TOKEN_VARIABLE: TOKEN, connection.WORKSPACE_VARIABLE: WORKSPACE}
+    ours = {TOKEN_VARIABLE: TOKEN, WORKSPACE_VARIABLE: WORKSPACE}
     monkeypatch.setattr(connection, "_set_by_us", ours)
     for name, value in ours.items():
         monkeypatch.setenv(name, value)
     assert_ok(doctor.credentials(), "connect() uses the local service")
 
 
-@pytest.mark.parametrize("name", [connection.TOKEN_VARIABLE, connection.WORKSPACE_VARIABLE])
+@pytest.mark.parametrize("name", [TOKEN_VARIABLE, WORKSPACE_VARIABLE])
 def test_half_of_the_credentials_fails_and_is_never_shown(monkeypatch, name):
     monkeypatch.setenv(name, TOKEN)
     assert_fails(doctor.credentials(), f"only {name} is set", "Set both")

@@ -6,8 +6,8 @@ import pytest
 
 from helpers import forms
 from helpers.forms import form as shared
-from helpers.forms.code import literal
 from helpers.forms.sample_fields import ANSWERS_ONLY, UPLOADED
+from helpers.forms.written_code import literal
 from tests.conftest import TOKEN, WORKSPACE
 from tests.stub.clicks import everything_in, press, upload
 from tests.waiting import wait_until

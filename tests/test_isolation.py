@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from helpers.environment import LOCAL_TOKEN_VARIABLE
 from helpers.service import __main__ as program
 from helpers.service import catalog, launcher, logs
 from helpers.service.http import guard
@@ -52,7 +53,7 @@ def room(tmp_path):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.20", "classroom.example", "", "127.0.0.1.example"])
 def test_an_address_that_others_reach_gets_a_token_said_once(host, capsys, monkeypatch):
-    monkeypatch.delenv(program.TOKEN_VARIABLE, raising=False)
+    monkeypatch.delenv(LOCAL_TOKEN_VARIABLE, raising=False)
     options = program._parse(["--host", host])
     program._settle_token(options)
     assert len(options.token) >= 32
@@ -61,14 +62,14 @@ def test_an_address_that_others_reach_gets_a_token_said_once(host, capsys, monke
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_this_machines_own_address_needs_no_token(host, capsys, monkeypatch):
-    monkeypatch.delenv(program.TOKEN_VARIABLE, raising=False)
+    monkeypatch.delenv(LOCAL_TOKEN_VARIABLE, raising=False)
     options = program._parse(["--host", host])
     program._settle_token(options)
     assert (options.token, capsys.readouterr().err) == (None, "")
 
 
 def test_generated_tokens_differ_and_a_given_one_is_kept_unsaid(capsys, monkeypatch):
-    monkeypatch.delenv(program.TOKEN_VARIABLE, raising=False)
+    monkeypatch.delenv(LOCAL_TOKEN_VARIABLE, raising=False)
     made = set()
     for _ in range(3):
         options = program._parse(["--host", "0.0.0.0"])
@@ -89,7 +90,7 @@ def test_a_token_that_can_not_be_sent_is_refused_without_saying_it(token, capsys
 
 
 def test_a_room_demands_the_token_it_printed_once_and_keeps_it_private(start_service, tmp_path, monkeypatch):
-    monkeypatch.delenv(program.TOKEN_VARIABLE, raising=False)
+    monkeypatch.delenv(LOCAL_TOKEN_VARIABLE, raising=False)
     service = start_service(tmp_path / "room", "--host", "0.0.0.0", module="tests.fake_service", token=None)
     token = service.log().split("(GRADIENT_ACCESS_TOKEN): ")[1].split()[0]
     right = {**HEADERS, "Authorization": f"Bearer {token}", "Host": "classroom.example:8080"}

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from gradientai.openapi.client.exceptions import ServiceException
 
-from helpers import GradientError, GradientLLM, connection
+from helpers import GradientError, GradientLLM, sdk
 from helpers.service import scheduler
 from tests.conftest import TOKEN, WORKSPACE
 from tests.http_call import BASE_ID, HEADERS, call, request_bytes
@@ -57,7 +57,7 @@ def full(server, engine, monkeypatch, waiting):
 
 def client(server, workspace: str = WORKSPACE):
     """What connect() gives."""
-    return connection.client(server.url, TOKEN, workspace)
+    return sdk.client(server.url, TOKEN, workspace)
 
 
 def test_past_the_bound_it_is_503_with_retry_after_and_a_sentence(server, full):
@@ -75,7 +75,7 @@ def test_a_full_service_goes_on_listing_and_creating(server, full):
 @pytest.fixture
 def quick_retries(monkeypatch):
     """The pauses between retries a hundredth as long; their number stays."""
-    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.02)
+    monkeypatch.setattr(sdk, "BUSY_SECONDS", 0.02)
 
 
 def test_connects_client_waits_until_a_full_service_has_room(server, full, quick_retries, monkeypatch):
@@ -86,7 +86,7 @@ def test_connects_client_waits_until_a_full_service_has_room(server, full, quick
         wait_until(lambda: len(refused) >= 2)
         full()
         assert answer.result(10).generated_output == "echo: q"
-    assert 2 <= len(refused) <= connection.BUSY_RETRIES
+    assert 2 <= len(refused) <= sdk.BUSY_RETRIES
 
 
 def refusals_seen(monkeypatch) -> list:
@@ -106,7 +106,7 @@ def test_connects_client_gives_up_after_its_retries_with_the_services_sentence(
         base.complete(query="q")
     assert refusal.value.status == 503
     assert "more requests than it can take" in json.loads(refusal.value.body)["message"]
-    assert len(refused) == 1 + connection.BUSY_RETRIES
+    assert len(refused) == 1 + sdk.BUSY_RETRIES
 
 
 def test_gradient_llm_waits_and_gives_up_likewise(server, full, quick_retries, monkeypatch):
@@ -116,7 +116,7 @@ def test_gradient_llm_waits_and_gives_up_likewise(server, full, quick_retries, m
     )
     with pytest.raises(GradientError, match="more requests than it can take, and nothing was done: try again") as error:
         llm.invoke("q")
-    assert (error.value.status, len(refused)) == (503, 1 + connection.BUSY_RETRIES)
+    assert (error.value.status, len(refused)) == (503, 1 + sdk.BUSY_RETRIES)
     full()
     assert llm.invoke("q") == "echo: q"
 
@@ -127,8 +127,8 @@ def test_no_pause_is_longer_than_the_limit_whatever_an_endpoint_asks_for(server)
     class Answer:
         headers = {"Retry-After": "3600"}
 
-    assert retries.get_retry_after(Answer()) == connection.BUSY_SECONDS
-    assert retries.new().get_retry_after(Answer()) == connection.BUSY_SECONDS  # retries make a new one each time
+    assert retries.get_retry_after(Answer()) == sdk.BUSY_SECONDS
+    assert retries.new().get_retry_after(Answer()) == sdk.BUSY_SECONDS  # retries make a new one each time
 
 
 def test_two_hundred_requests_of_one_learner_do_not_starve_the_other_29(server, engine):

@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from helpers import connect
+from helpers.environment import LOCAL_TOKEN_VARIABLE
 from helpers.service import __main__ as program
 from helpers.service import commands, launcher, logs
 from helpers.service.engine import Load
@@ -293,7 +294,7 @@ def test_the_recipe_for_a_room_works_as_it_is_written(start_service, tmp_path, m
     python, _, module, *options = shlex.split(recipe("sh", "helpers.service"))
     assert (python, module) == (".venv/bin/python", "helpers.service")
     assert program._parse(options).port == 8080
-    monkeypatch.delenv(program.TOKEN_VARIABLE, raising=False)
+    monkeypatch.delenv(LOCAL_TOKEN_VARIABLE, raising=False)
     options[options.index("8080")] = "0"
     service = start_service(tmp_path / "room", *options, module="tests.fake_service", token=None)
     given = {

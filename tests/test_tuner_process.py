@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers.service.cores import Cores
 from helpers.service.local import engine
+from helpers.service.local.cores import Cores
 from helpers.service.local.engine import LocalEngine
 from helpers.service.local.model_files import Weights
 from helpers.service.refusals import CallerGone, Failed, TookTooLong

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from .. import neighbours
+from .. import neighbours, sdk
 from ..errors import GradientError, one_sentence
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Form(widgets.VBox):
         self._status.value += f'<p role="status">{shown(sentence[:1].upper() + sentence[1:])}.</p>'
 
     def _url(self) -> str:
-        return self.gradient._api_client.configuration.host if self.gradient is not None else "the endpoint"
+        return "the endpoint" if self.gradient is None else sdk.url_of(self.gradient)
 
     def _disable(self, disabled: bool) -> None:
         for button in self._buttons:

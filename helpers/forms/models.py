@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
+from .. import sdk
 from .form import OWN_WIDTH, Form, shown, wrapped
 
 if TYPE_CHECKING:
@@ -95,11 +96,7 @@ class ModelPicker(Form):
         models = self.gradient.list_models(only_base=False)
         self.bases = [model for model in models if isinstance(model, BaseModel)]
         self.adapters = [model for model in models if not isinstance(model, BaseModel)]
-        # The SDK keeps a base model's name, which says what answers for it, to itself.
-        answer = self.gradient._models_api.list_models(
-            only_base=True, x_gradient_workspace_id=self.gradient.workspace_id
-        )
-        self._weights = {entry.actual_instance.id: entry.actual_instance.name for entry in answer.models}
+        self._weights = sdk.base_model_names(self.gradient)
         self._offer(choose or self.choice.value)
         self._on_list(self.bases)
         missing = "" if self.choice.options else "There is no adapter yet."

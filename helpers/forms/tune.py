@@ -12,7 +12,7 @@ import ipywidgets as widgets
 
 from .. import plots
 from ..errors import GradientError, one_sentence
-from . import code
+from . import written_code
 from .adapter_fields import AdapterFields
 from .form import OWN_WIDTH, WIDE, CodeView, Form, heading, shown, wrapped
 from .sample_fields import SampleFields
@@ -76,7 +76,7 @@ class FineTuneForm(Form):
         """
         self.samples.value  # noqa: B018 - refuses what is not right
         pairs = self.samples.pairs
-        return code.fine_tune(
+        return written_code.fine_tune(
             self.gradient,
             self.value,
             ("", {}) if self.value is not None else self.adapter.new,

@@ -8,14 +8,12 @@ when it starts.
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import os
 import secrets
 import sys
 from pathlib import Path
 
-TOKEN_VARIABLE = "GRADIENT_LOCAL_TOKEN"  # like --token, but not to be seen in the list of processes
-MIN_TOKEN_CHARACTERS = 10  # GradientLLM refuses shorter ones
+from ..environment import LOCAL_TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS, is_loopback
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         with launcher.only_one(data):
             from . import server
 
-            failure = server.run(options, data, any_host=not _is_loopback(options.host))
+            failure = server.run(options, data, any_host=not is_loopback(options.host))
         return _fail(failure) if failure else 0
     except launcher.AlreadyRunning as running:
         return _fail(str(running))
@@ -63,7 +61,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data-dir", type=Path, help="folder for adapters (default: a per-user folder)")
     parser.add_argument("--cache-dir", type=Path, help="folder for the model (default: a per-user folder)")
     parser.add_argument("--model", type=Path, help="another GGUF file of the Llama architecture")
-    parser.add_argument("--token", help=f"access token that clients must send (or set {TOKEN_VARIABLE})")
+    parser.add_argument("--token", help=f"access token that clients must send (or set {LOCAL_TOKEN_VARIABLE})")
     parser.add_argument("--seed", type=int, help="make sampled answers repeat from start to start")
     parser.add_argument("--idle-hours", type=float, default=0, help="end after this long without a call (0: never)")
     parser.add_argument("--no-preload", action="store_true", help="load the tuner at the first need of it, not before")
@@ -71,7 +69,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("-n", "--lines", type=int, default=20, help="logs: how many lines to show (default: 20)")
     parser.add_argument("-f", "--follow", action="store_true", help="logs: go on with new lines until Ctrl-C")
     options = parser.parse_args(arguments)
-    options.token = options.token or os.environ.get(TOKEN_VARIABLE) or None
+    options.token = options.token or os.environ.get(LOCAL_TOKEN_VARIABLE) or None
     if options.token is not None and not _is_usable(options.token):
         parser.error(f"--token needs at least {MIN_TOKEN_CHARACTERS} printable ASCII characters without spaces")
     return options
@@ -79,20 +77,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def _settle_token(options: argparse.Namespace) -> None:
     """A service that others can reach has a token; one that is made here is said once, and only here."""
-    if options.token is None and not _is_loopback(options.host):
+    if options.token is None and not is_loopback(options.host):
         options.token = secrets.token_urlsafe(24)
         print(f"Access token for this run (GRADIENT_ACCESS_TOKEN): {options.token}", file=sys.stderr, flush=True)
 
 
 def _is_usable(token: str) -> bool:
     return len(token) >= MIN_TOKEN_CHARACTERS and token.isascii() and token.isprintable() and " " not in token
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _fail(sentence: str) -> int:

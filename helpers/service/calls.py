@@ -10,10 +10,9 @@ from __future__ import annotations
 import threading
 from datetime import datetime, timezone
 
+from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK
 from . import catalog
 from .engine import (
-    DEFAULT_LEARNING_RATE,
-    DEFAULT_RANK,
     AdapterState,
     Completion,
     CompletionRequest,

@@ -9,7 +9,8 @@ import math
 import time
 from pathlib import Path
 
-from . import cores, launcher
+from ..environment import TOLERATED_CORES
+from . import launcher
 from .http import metrics
 from .logs import LOG_FILE
 
@@ -127,6 +128,6 @@ def _of_the_machine(found: dict[str, float]) -> list[str]:
     if math.isnan(threads):
         return []
     said = [f"threads {threads:.0f} on {found[metrics.CORES]:.0f} cores"]
-    if others > cores.TOLERATED:
+    if others > TOLERATED_CORES:
         said.append(f"other programs use {others:.1f} cores, so answers and fine-tunes take longer")
     return said

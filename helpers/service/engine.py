@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK
+
 if TYPE_CHECKING:
     from .tuner.job import TuningJob, TuningResult
 
-DEFAULT_RANK = 8
-DEFAULT_LEARNING_RATE = 2e-3
 DEFAULT_MAX_TOKENS = 128
 
 
@@ -29,7 +29,7 @@ class AdapterState:
 
     Attributes:
         base_slug: the base model that it adapts.
-        rank: inner size of the LoRA matrices, 1 to 32.
+        rank: inner size of the LoRA matrices, 1 to MAX_RANK.
         learning_rate: AdamW's step size, between 0 and 1.
         folder: what the last fine-tune wrote, or None before the first. It never changes once written: each
             fine-tune writes a new folder.
@@ -48,7 +48,7 @@ class CompletionRequest:
     Attributes:
         prompt: the text to continue.
         auto_template: wrap the prompt in the model's chat template first.
-        max_tokens: how many tokens to generate at the most, 1 to 511.
+        max_tokens: how many tokens to generate at the most, 1 to MAX_GENERATED_TOKENS.
         temperature: 0 is greedy and repeatable; above it, sampling.
         top_k: keep the k likeliest tokens, None for all. Acts before top_p.
         top_p: keep the likeliest tokens that together have this probability, None for all.

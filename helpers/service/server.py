@@ -96,7 +96,7 @@ def local_engine(found: Weights, seed: int | None = None, preload: bool = False)
         found: the model's files.
         seed, preload: as for `LocalEngine`.
     """
-    from .cores import Cores  # imported while `/health` answers already
+    from .local.cores import Cores  # imported while `/health` answers already
     from .local.engine import LocalEngine
     from .tuner.process import TunerProcess
 

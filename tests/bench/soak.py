@@ -27,7 +27,7 @@ from typing import Any
 import urllib3
 from gradientai.openapi.client.exceptions import ServiceException
 
-from helpers import connection
+from helpers import sdk
 from tests.bench.processes import megabytes
 from tests.conftest import TOKEN, ServiceProcess
 from tests.test_real_engine import FACTS, ask, sample
@@ -94,7 +94,7 @@ class Client(threading.Thread):
     def __init__(self, number: int, url: str, until: float, figures: Figures, lock: threading.Lock) -> None:
         super().__init__(name=f"learner {number}")
         self._number, self._until, self._figures, self._lock = number, until, figures, lock
-        self._gradient = connection.client(url, TOKEN, f"learner_{number}")
+        self._gradient = sdk.client(url, TOKEN, f"learner_{number}")
         self._chance = random.Random(number)
         self.rounds = 0
 

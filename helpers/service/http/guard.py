@@ -7,7 +7,6 @@ one count in the metrics, and the error envelope for whatever no one foresaw.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import re
 import secrets
@@ -20,6 +19,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ...environment import is_loopback
 from .. import logs, refusals
 from .envelope import NO_ANSWER, HttpRefusal, error_response
 from .metrics import Metrics
@@ -183,8 +183,7 @@ def _check_size(scope: Scope) -> None:
 def _is_loopback_name(host: str) -> bool:
     """Whether a Host header names this machine as only this machine itself would."""
     try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return False
 

@@ -23,6 +23,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from ...environment import MAX_GENERATED_TOKENS, MAX_RANK
+
 MAX_NAME_CHARACTERS = 256
 MAX_SAMPLES = 256
 MAX_PARTS = 64
@@ -71,7 +73,7 @@ class CompleteBody(Wire):
 
     query: Text
     auto_template: StrictBool | None = None
-    max_generated_token_count: Annotated[StrictInt, Field(gt=0, lt=512), Whole] | None = None
+    max_generated_token_count: Annotated[StrictInt, Field(gt=0, lt=MAX_GENERATED_TOKENS + 1), Whole] | None = None
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
     top_k: Annotated[StrictInt, Field(gt=0, le=1_000_000), Whole] | None = None
     top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
@@ -137,7 +139,7 @@ class NewModel(Wire):
 class LoraHyperparameters(Wire):
     """`rank` is the inner size of the adapter's matrices."""
 
-    rank: Annotated[StrictInt, Field(gt=0, le=32), Whole] | None = None
+    rank: Annotated[StrictInt, Field(gt=0, le=MAX_RANK), Whole] | None = None
 
 
 class TrainingArguments(Wire):

@@ -32,8 +32,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from .. import cores, logs, malloc
+from .. import logs, malloc
 from ..refusals import CallerGone, Failed, Refusal, TookTooLong, TooLong
+from . import cores
 
 CONTEXT_TOKENS = 1792  # prompt and answer; a token takes 12 KB in each slot, and llama.cpp counts in steps of 256
 SLOTS = 8  # requests answered at once; further ones wait inside llama.cpp

@@ -13,7 +13,6 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from ..cores import Cores
 from ..engine import (
     AdapterState,
     Completion,
@@ -27,6 +26,7 @@ from ..engine import (
 )
 from ..refusals import NothingToLearn, TooLong
 from ..tuner.job import GGUF_FILE, NOT_TRAINABLE, TokenSample, TuningJob
+from .cores import Cores
 from .decoder import Decoder, Sampling
 from .model_files import Weights
 

@@ -68,7 +68,7 @@ class Told:
     that they need no lock.
 
     Attributes:
-        threads: how many threads a step may use right now (`cores.py`).
+        threads: how many threads a step may use right now (`local/cores.py`).
         answering: how many completions are being answered right now. A step then uses half of the threads, and waits a
             while before it begins.
         given_up: not 0 once no one waits for the fine-tune any more.

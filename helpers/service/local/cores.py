@@ -6,7 +6,7 @@ lose their cores too. So as many threads as cores is right on a quiet machine an
 beside one busy process bare llama.cpp took 3 to 30 times as long with two threads, and 1.2 to 1.7 times with one.
 
 `Cores` watches what other programs use and says how many threads are right; it changes its mind slowly, so that a
-short burst does not matter. `local/engine.py` makes one; the decoder asks it when it makes a generation, the tuner
+short burst does not matter. `server.py` makes one; the decoder asks it when it makes a generation, the tuner
 before each step.
 """
 
@@ -25,12 +25,13 @@ from pathlib import Path
 
 import psutil
 
+from ...environment import TOLERATED_CORES
+
 MAX_THREADS = 8  # a 135M model gains nothing from more
 SAMPLE_SECONDS = 0.25
 BUSY_SECONDS = 1.0  # other programs have to be at work for so long before a thread is taken away,
 QUIET_SECONDS = 3.0  # and to leave room for so long before one is added: two that share a machine would take turns
-TOLERATED = 0.35  # the part of a core that other programs may use before it counts as taken
-SPARE = 0.2  # and the part that they may use of one that counts as free again
+SPARE = 0.2  # the part of a core, less than TOLERATED_CORES, that they may use of one that counts as free again
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
@@ -169,7 +170,7 @@ class Cores:
         lately = [others for when, others in self._seen if when > now - BUSY_SECONDS]
         self.others = sum(lately) / len(lately)
         if len(lately) >= BUSY_SECONDS / SAMPLE_SECONDS / 2:  # after a pause one look is not enough
-            self.shared.value = min(self.threads, self._threads_beside(self.others, TOLERATED))
+            self.shared.value = min(self.threads, self._threads_beside(self.others, TOLERATED_CORES))
         if now - self._seen[0][0] >= QUIET_SECONDS - 2 * SAMPLE_SECONDS:
             most = max(self._means())
             self.shared.value = max(self.threads, self._threads_beside(most, SPARE))

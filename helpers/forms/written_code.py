@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..connection import HOSTED_URL, URL_VARIABLE, WORKSPACE_VARIABLE
+from .. import sdk
+from ..environment import HOSTED_URL, URL_VARIABLE, WORKSPACE_VARIABLE
 from .samples import Pair
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _llm(gradient: Gradient, model: str, arguments: Mapping[str, Any]) -> str:
 
 def _endpoint(gradient: Gradient, url_name: str, workspace_name: str) -> dict[str, str]:
     """Arguments for an endpoint and a workspace that the environment does not name already."""
-    url = gradient._api_client.configuration.host
+    url = sdk.url_of(gradient)
     arguments = {}
     if url != (os.environ.get(URL_VARIABLE) or HOSTED_URL):
         arguments[url_name] = url
