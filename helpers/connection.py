@@ -124,7 +124,7 @@ def set_by_connect(name: str) -> bool:
 
 
 def _forget_local_service() -> None:
-    """Takes back what an earlier connect() has put into the environment."""
+    """Removes from the environment what an earlier connect() has put there."""
     for name, value in _set_by_us.items():
         if os.environ.get(name) == value:
             del os.environ[name]

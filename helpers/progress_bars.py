@@ -35,9 +35,9 @@ def progress(items: Iterable[Item], what: str) -> Iterator[Item]:
         yield from moving
 
 
-def _said_in(shown: Any) -> AbstractContextManager[None]:
+def _said_in(drawn: Any) -> AbstractContextManager[None]:
     """Adds to a bar that other programs use the processor, if that is why it takes long; a hidden one asks no one."""
-    return nullcontext() if shown.disable else neighbours.watched(shown.set_postfix_str)
+    return nullcontext() if drawn.disable else neighbours.watched(drawn.set_postfix_str)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ QUICK, FOREVER, DIE = 1, 2, 3
 LOADING_FOREVER = "loading forever"  # as the folder
 
 
-def serve(pipe, folder, told) -> None:
+def serve(pipe, folder, signals) -> None:
     """Stands for `process._serve`."""
     process.end_with_the_service()
     if folder == LOADING_FOREVER:
@@ -23,6 +23,6 @@ def serve(pipe, folder, told) -> None:
         if what == DIE:
             os._exit(1)
         deadline = time.monotonic() + (60 if what == FOREVER else 0)
-        while time.monotonic() < deadline and not told.given_up.value:
+        while time.monotonic() < deadline and not signals.given_up.value:
             time.sleep(0.01)
-        pipe.send(GivenUp() if told.given_up.value else TuningResult(os.getpid(), 0.0, 1))
+        pipe.send(GivenUp() if signals.given_up.value else TuningResult(os.getpid(), 0.0, 1))

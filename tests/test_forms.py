@@ -112,7 +112,7 @@ def test_answers_are_kept_and_shown_side_by_side(completion):
 
 
 def test_lone_surrogates_and_markup_from_a_model_break_nothing():
-    assert shared.shown("\ud800 <script>\nnext") == "? &lt;script&gt;<br>next"
+    assert shared.escaped("\ud800 <script>\nnext") == "? &lt;script&gt;<br>next"
 
 
 @pytest.mark.parametrize("choices", ["", "yes\nno"])

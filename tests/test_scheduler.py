@@ -21,7 +21,7 @@ class Story:
         self._gates: dict[str, threading.Event] = {}
         self._loop = asyncio.get_running_loop()
 
-    def request(self, name: str, workspace: str, kind=Kind.ANSWER, adapter=None, exclusive=False) -> asyncio.Task:
+    def request(self, name: str, workspace: str, kind=Kind.COMPLETE, adapter=None, exclusive=False) -> asyncio.Task:
         """A request that runs until `let_go(name)`, or until it is given up."""
         gate = self._gates[name] = threading.Event()
 
@@ -70,8 +70,8 @@ def one_worker(monkeypatch):
 
 
 def workers(monkeypatch, number: int, share: int) -> None:
-    monkeypatch.setattr(Kind, "workers", property(lambda kind: number if kind is Kind.ANSWER else 1))
-    monkeypatch.setattr(Kind, "share", property(lambda kind: share if kind is Kind.ANSWER else 1))
+    monkeypatch.setattr(Kind, "workers", property(lambda kind: number if kind is Kind.COMPLETE else 1))
+    monkeypatch.setattr(Kind, "share", property(lambda kind: share if kind is Kind.COMPLETE else 1))
 
 
 def test_completions_of_one_adapter_run_together():
@@ -268,7 +268,7 @@ def test_an_exception_of_the_work_reaches_the_caller_and_frees_the_worker(one_wo
             raise OSError(28, "No space left on device")
 
         with pytest.raises(OSError, match="No space"):
-            await told.subject.run("w", broken, Kind.ANSWER)
+            await told.subject.run("w", broken, Kind.COMPLETE)
         told.request("next", "w")
         await settled()
         return told.started

@@ -15,7 +15,7 @@ import pytest
 
 from helpers.service import paths
 from helpers.service.local import model_files
-from helpers.service.tuner.job import GGUF_FILE, GivenUp, TokenSample, Told, TuningJob
+from helpers.service.tuner.job import GGUF_FILE, GivenUp, Signals, TokenSample, TuningJob
 from tests.test_real_engine import FACTS, TEMPLATE
 
 pytestmark = pytest.mark.model
@@ -307,13 +307,13 @@ def test_a_step_gives_way_to_answers_for_a_while_and_not_for_ever(monkeypatch):
     monkeypatch.setattr(recipe.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(recipe.time, "sleep", sleep)
     subject = object.__new__(recipe.Tuner)
-    subject._told, subject._step_began = Told.alone(threads=2), 99.0  # the last step took a second
+    subject._signals, subject._step_began = Signals.alone(threads=2), 99.0  # the last step took a second
     subject._before_step()
     assert not slept
     now[0] += 0.3
-    subject._told.answering.value = 1
+    subject._signals.completing.value = 1
     subject._before_step()
     assert sum(slept) == pytest.approx(0.3 * recipe.GIVE_WAY, abs=2 * recipe.LOOK_SECONDS)
-    subject._told.given_up.value = 1
+    subject._signals.given_up.value = 1
     with pytest.raises(GivenUp):
         subject._before_step()

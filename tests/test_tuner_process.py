@@ -19,7 +19,7 @@ from helpers.service.local.engine import LocalEngine
 from helpers.service.local.model_files import Weights
 from helpers.service.refusals import CallerGone, Failed, TookTooLong
 from helpers.service.tuner import process
-from helpers.service.tuner.job import TokenSample, Told, TuningJob
+from helpers.service.tuner.job import Signals, TokenSample, TuningJob
 from helpers.service.tuner.process import TunerProcess
 from tests import fake_tuner
 from tests.fake_tuner import DIE, FOREVER, QUICK
@@ -36,7 +36,7 @@ def subject(monkeypatch) -> TunerProcess:
     monkeypatch.setattr(process, "_serve", fake_tuner.serve)
     monkeypatch.setattr(process, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(process, "POLITE_SECONDS", 0.01)
-    made = TunerProcess("a folder", Told.alone().threads)
+    made = TunerProcess("a folder", Signals.alone().threads)
     yield made
     made.close()
 
@@ -123,12 +123,12 @@ def test_the_tuner_loads_beside_the_decoder_or_waits_until_it_is_needed(preload,
 ORPHAN = """
 import os, signal, threading
 from helpers.service.tuner import process
-from helpers.service.tuner.job import Told
+from helpers.service.tuner.job import Signals
 from tests import fake_tuner
 from tests.test_tuner_process import FOREVER, NEVER, job, pid_of
 if __name__ == "__main__":
     process._serve = fake_tuner.serve
-    subject = process.TunerProcess("a folder", Told.alone().threads)
+    subject = process.TunerProcess("a folder", Signals.alone().threads)
     print(pid_of(subject), flush=True)
     if {busy}:
         threading.Timer(0.2, lambda: os.kill(os.getpid(), 9)).start()

@@ -13,7 +13,7 @@ import ipywidgets as widgets
 
 from ..environment import MAX_GENERATED_TOKENS
 from . import written_code
-from .form import OWN_WIDTH, WIDE, CodeView, Form, heading, shown, wrapped
+from .form import OWN_WIDTH, WIDE, CodeView, Form, escaped, heading, wrapped
 from .models import ModelPicker
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _card(number: int, asked: Asked) -> str:
     quiet = f"{number} · {asked.model}\n{settings}\n“{prompt}”"
     end = f"finish_reason {asked.answer.finish_reason}, {asked.seconds:.2f} s"
     return (
-        f'<div class="gradient-card"><span class="gradient-quiet">{shown(quiet)}</span><br>'
-        f"<strong>{shown(asked.answer.generated_output.strip() or '(empty)')}</strong><br>"
-        f'<span class="gradient-quiet">{shown(end)}</span></div>'
+        f'<div class="gradient-card"><span class="gradient-quiet">{escaped(quiet)}</span><br>'
+        f"<strong>{escaped(asked.answer.generated_output.strip() or '(empty)')}</strong><br>"
+        f'<span class="gradient-quiet">{escaped(end)}</span></div>'
     )

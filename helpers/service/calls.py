@@ -89,7 +89,7 @@ class Calls:
         """Deletes an adapter once what is running on it has ended."""
         self.adapter(workspace, model_id)
         await self._scheduler.run(
-            workspace, lambda given_up: self._store.delete(workspace, model_id), Kind.ANSWER, model_id, exclusive=True
+            workspace, lambda given_up: self._store.delete(workspace, model_id), Kind.COMPLETE, model_id, exclusive=True
         )
 
     async def complete(self, workspace: str, model_id: str, request: CompletionRequest) -> Completion:
@@ -101,7 +101,7 @@ class Calls:
         if model_id in self._base_models:
             slug = self._base_models[model_id].slug
             return await self._scheduler.run(
-                workspace, lambda given_up: self._engine.complete(request, slug, None, given_up), Kind.ANSWER
+                workspace, lambda given_up: self._engine.complete(request, slug, None, given_up), Kind.COMPLETE
             )
         if catalog.is_base_model_id(model_id):
             raise UnknownBaseModel(model_id)
@@ -111,7 +111,7 @@ class Calls:
             state = self._state(self.adapter(workspace, model_id))
             return self._engine.complete(request, state.base_slug, state, given_up)
 
-        return await self._scheduler.run(workspace, work, Kind.ANSWER, model_id)
+        return await self._scheduler.run(workspace, work, Kind.COMPLETE, model_id)
 
     async def fine_tune(self, workspace: str, model_id: str, samples: list[TuningSample]) -> TuningOutcome:
         """Tunes an adapter; when this returns, its new weights are on disk and the next completion uses them.

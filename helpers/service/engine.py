@@ -159,7 +159,7 @@ class Tuner(Protocol):
     def prepare(self) -> None:
         """Gets ready, without waiting for it."""
 
-    def answering(self) -> AbstractContextManager[None]:
+    def completing(self) -> AbstractContextManager[None]:
         """Wraps a completion: meanwhile a fine-tune leaves cores to it."""
 
     def tune(self, job: TuningJob, given_up: threading.Event) -> TuningResult:

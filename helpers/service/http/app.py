@@ -1,4 +1,4 @@
-"""HTTP routes of the Gradient API, and nothing else: what a body means, how an answer and a refusal look.
+"""HTTP routes of the Gradient API, and nothing else: what a body means, how a response looks.
 
 `create_app` is called by `server.py`, which loads the engine meanwhile, and by the tests' stub server.
 """
@@ -66,7 +66,7 @@ def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
         loading = {"status": "loading", "instance": status.instance, "doing": status.doing, "progress": status.progress}
         return EnvelopeResponse(loading, status_code=503)
 
-    @own.get(METRICS_PATH, response_class=PlainTextResponse, responses={401: {"model": schemas.ErrorAnswer}})
+    @own.get(METRICS_PATH, response_class=PlainTextResponse, responses={401: {"model": schemas.ErrorResponse}})
     def metrics_text():
         return Response(metrics.text(), media_type=metrics.content_type)
 
@@ -74,45 +74,45 @@ def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
 
 
 def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function per call, together to share these
-    refused = {"model": schemas.ErrorAnswer, "description": "Refused, with a sentence that says why"}
+    refused = {"model": schemas.ErrorResponse, "description": "Refused, with a sentence that says why"}
     api = APIRouter(responses={"4XX": refused, "5XX": refused})
 
-    @api.get("/models", response_model=schemas.ModelsAnswer)
+    @api.get("/models", response_model=schemas.ModelsResponse)
     def list_models(
         request: Request,
         only_base: Annotated[bool, Query(alias="onlyBase")] = False,
         capability: Literal["any", "complete", "fineTune"] = "any",
     ):
-        bases = [_base_model_answer(model) for model in status.calls.base_models()]
+        bases = [_base_model_response(model) for model in status.calls.base_models()]
         adapters = [] if only_base else status.calls.adapters(_workspace(request))
         # Every model here has every capability, so the filter has nothing to leave out.
-        return schemas.ModelsAnswer(models=[*bases, *map(_adapter_answer, adapters)])
+        return schemas.ModelsResponse(models=[*bases, *map(_adapter_response, adapters)])
 
-    @api.post("/models", response_model=schemas.CreateAnswer)
+    @api.post("/models", response_model=schemas.CreateResponse)
     def create_model(request: Request, body: schemas.CreateBody):
         hyper = body.initial_hyperparameters or schemas.InitialHyperparameters()
         rank = hyper.lora_hyperparameters and hyper.lora_hyperparameters.rank
         rate = hyper.training_arguments and hyper.training_arguments.learning_rate
         adapter = status.calls.create(_workspace(request), body.model.name, body.model.base_model_id, rank, rate)
-        return schemas.CreateAnswer(id=adapter.id)
+        return schemas.CreateResponse(id=adapter.id)
 
-    @api.get("/models/{model_id}", response_model=schemas.AdapterAnswer)
+    @api.get("/models/{model_id}", response_model=schemas.AdapterResponse)
     def get_model(request: Request, model_id: str):
-        return _adapter_answer(status.calls.adapter(_workspace(request), model_id))
+        return _adapter_response(status.calls.adapter(_workspace(request), model_id))
 
     @api.delete("/models/{model_id}")
     async def delete_model(request: Request, model_id: str):
         await while_connected(request, status.calls.delete(_workspace(request), model_id))
         return EnvelopeResponse({})
 
-    @api.post("/models/{model_id}/complete", response_model=schemas.CompleteAnswer)
+    @api.post("/models/{model_id}/complete", response_model=schemas.CompleteResponse)
     async def complete_model(request: Request, model_id: str, body: schemas.CompleteBody):
         call = status.calls.complete(_workspace(request), model_id, _completion_request(body))
         completion = await while_connected(request, call)
         _note_load(request, status)
-        return schemas.CompleteAnswer(finish_reason=completion.finish_reason, generated_output=completion.text)
+        return schemas.CompleteResponse(finish_reason=completion.finish_reason, generated_output=completion.text)
 
-    @api.post("/models/{model_id}/fine-tune", response_model=schemas.FineTuneAnswer)
+    @api.post("/models/{model_id}/fine-tune", response_model=schemas.FineTuneResponse)
     async def fine_tune_model(request: Request, model_id: str, body: schemas.FineTuneBody):
         samples = [_tuning_sample(sample) for sample in body.samples]
         call = status.calls.fine_tune(_workspace(request), model_id, samples)
@@ -120,7 +120,7 @@ def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function p
         metrics.tuned(outcome.steps, outcome.trainable_tokens)
         _note_load(request, status)
         request.state.noted.update(samples=len(samples), tokens=outcome.trainable_tokens, steps=outcome.steps)
-        return schemas.FineTuneAnswer(number_of_trainable_tokens=outcome.trainable_tokens, sum_loss=outcome.sum_loss)
+        return schemas.FineTuneResponse(number_of_trainable_tokens=outcome.trainable_tokens, sum_loss=outcome.sum_loss)
 
     @api.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
     def no_such_call(request: Request, path: str):
@@ -140,14 +140,14 @@ def _workspace(request: Request) -> str:
     return request.headers[WORKSPACE_HEADER]
 
 
-def _base_model_answer(model: catalog.BaseModel) -> schemas.BaseModelAnswer:
-    return schemas.BaseModelAnswer(
+def _base_model_response(model: catalog.BaseModel) -> schemas.BaseModelResponse:
+    return schemas.BaseModelResponse(
         id=model.id, name=model.name, slug=model.slug, capabilities=list(catalog.CAPABILITIES)
     )
 
 
-def _adapter_answer(adapter: Adapter) -> schemas.AdapterAnswer:
-    return schemas.AdapterAnswer(
+def _adapter_response(adapter: Adapter) -> schemas.AdapterResponse:
+    return schemas.AdapterResponse(
         id=adapter.id, name=adapter.name, base_model_id=adapter.base_model_id, latest_update_time=adapter.updated
     )
 

@@ -46,7 +46,7 @@ class Wire(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
 
 
-class Answer(BaseModel):
+class Response(BaseModel):
     """Base of what goes out: built by Python's names, written in camelCase."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True)
@@ -81,8 +81,8 @@ class CompleteBody(Wire):
     rag: Rag | None = None
 
 
-class CompleteAnswer(Answer):
-    """Answer of a completion."""
+class CompleteResponse(Response):
+    """Response of a completion."""
 
     finish_reason: str
     generated_output: str
@@ -122,8 +122,8 @@ class FineTuneBody(Wire):
     samples: Annotated[list[Sample], Field(min_length=1, max_length=MAX_SAMPLES)]
 
 
-class FineTuneAnswer(Answer):
-    """Answer of a fine-tune; `sum_loss` is summed over the trainable tokens before the call's own update."""
+class FineTuneResponse(Response):
+    """Response of a fine-tune; `sum_loss` is summed over the trainable tokens before the call's own update."""
 
     number_of_trainable_tokens: int
     sum_loss: float
@@ -162,13 +162,13 @@ class CreateBody(Wire):
     initial_hyperparameters: InitialHyperparameters | None = None
 
 
-class CreateAnswer(Answer):
-    """Answer of POST /models."""
+class CreateResponse(Response):
+    """Response of POST /models."""
 
     id: str
 
 
-class BaseModelAnswer(Answer):
+class BaseModelResponse(Response):
     """A base model in a list."""
 
     type: Literal["baseModel"] = "baseModel"
@@ -178,7 +178,7 @@ class BaseModelAnswer(Answer):
     capabilities: list[str]
 
 
-class AdapterAnswer(Answer):
+class AdapterResponse(Response):
     """An adapter, alone or in a list."""
 
     type: Literal["modelAdapter"] = "modelAdapter"
@@ -188,13 +188,13 @@ class AdapterAnswer(Answer):
     latest_update_time: datetime
 
 
-class ModelsAnswer(Answer):
-    """Answer of GET /models."""
+class ModelsResponse(Response):
+    """Response of GET /models."""
 
-    models: list[BaseModelAnswer | AdapterAnswer]
+    models: list[BaseModelResponse | AdapterResponse]
 
 
-class ErrorAnswer(BaseModel):
+class ErrorResponse(BaseModel):
     """The one error envelope."""
 
     message: str

@@ -290,9 +290,9 @@ class Decoder:
                 limit.check()
             if not self._current.users:  # nobody is held up: whoever comes meanwhile waits for the next one
                 self._succeed(_Generation(None, {}))
-            wanted = self._wanted(adapter)
+            adapters = self._with_recent(adapter)
         try:
-            made = self._made(wanted)
+            made = self._made(adapters)
         except RuntimeError:  # llama.cpp does not say which file it can't read
             made = self._made_with_only([] if adapter is None else [adapter])
         with self._changed:
@@ -303,19 +303,19 @@ class Decoder:
         server = _server(self._gguf, adapters, self._api_key, threads)
         return _Generation(server, {path: index for index, path in enumerate(adapters)}, threads)
 
-    def _made_with_only(self, wanted: list[Path]) -> _Generation:
+    def _made_with_only(self, adapters: list[Path]) -> _Generation:
         """A generation for an adapter while another's file is damaged, which is told to whoever asks for that one."""
         try:
-            return self._made(wanted)
+            return self._made(adapters)
         except RuntimeError:
             with self._changed:
-                for adapter in wanted:
+                for adapter in adapters:
                     self._recent.pop(adapter, None)
             raise Failed(
                 "The file of this adapter can't be read: delete the adapter and create it anew. Others are unaffected."
             ) from None
 
-    def _wanted(self, adapter: Path | None) -> list[Path]:
+    def _with_recent(self, adapter: Path | None) -> list[Path]:
         """An adapter and the most recently used ones beside it that still exist; a fine-tune replaces its file."""
         self._recent.pop(adapter, None)
         chosen, total = ([], 0) if adapter is None else ([adapter], _size(adapter))

@@ -65,7 +65,7 @@ class LocalEngine(Engine):
     def complete(
         self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
     ) -> Completion:
-        with self._tuner.answering():
+        with self._tuner.completing():
             return self._complete(request, adapter, given_up)
 
     def _seed_for(self, request: CompletionRequest, lora: Path | None) -> int:

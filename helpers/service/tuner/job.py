@@ -63,23 +63,23 @@ class TuningResult:
 
 
 @dataclass(frozen=True)
-class Told:
+class Signals:
     """What the service tells the tuner while a fine-tune runs: values in shared memory that only the service writes, so
     that they need no lock.
 
     Attributes:
         threads: how many threads a step may use right now (`local/cores.py`).
-        answering: how many completions are being answered right now. A step then uses half of the threads, and waits a
+        completing: how many completions are under way right now. A step then uses half of the threads, and waits a
             while before it begins.
         given_up: not 0 once no one waits for the fine-tune any more.
     """
 
     threads: ctypes.c_int
-    answering: ctypes.c_int
+    completing: ctypes.c_int
     given_up: ctypes.c_byte
 
     @classmethod
-    def alone(cls, threads: int = 1) -> Told:
+    def alone(cls, threads: int = 1) -> Signals:
         """For a tuner without a service: one that is never asked to give way."""
         new = multiprocessing.get_context("spawn").RawValue
         return cls(new("i", threads), new("i", 0), new("b", 0))

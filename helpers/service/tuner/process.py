@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from ..refusals import CallerGone, Failed, LossRanAway, TookTooLong
-from .job import GivenUp, NanLoss, Told, TuningJob, TuningResult
+from .job import GivenUp, NanLoss, Signals, TuningJob, TuningResult
 
 START_SECONDS = 120
 TUNE_SECONDS = 600
@@ -45,19 +45,19 @@ class TunerProcess:
         self._ready = False
         self._idle: threading.Timer | None = None
         self._context = multiprocessing.get_context("spawn")
-        self._told = Told(threads, self._context.RawValue("i", 0), self._context.RawValue("b", 0))
+        self._signals = Signals(threads, self._context.RawValue("i", 0), self._context.RawValue("b", 0))
         self._counting = threading.Lock()
 
     @contextlib.contextmanager
-    def answering(self) -> Iterator[None]:
+    def completing(self) -> Iterator[None]:
         """Wraps a completion: meanwhile a fine-tune leaves cores to it (see `Tuner`)."""
         with self._counting:
-            self._told.answering.value += 1
+            self._signals.completing.value += 1
         try:
             yield
         finally:
             with self._counting:
-                self._told.answering.value -= 1
+                self._signals.completing.value -= 1
 
     def prepare(self) -> None:
         """Starts the process if it isn't running, without waiting for it."""
@@ -82,7 +82,7 @@ class TunerProcess:
             try:
                 self._start()
                 pipe = self._pipe
-                self._told.given_up.value = 0
+                self._signals.given_up.value = 0
                 if not self._ready:
                     self._wait(pipe, START_SECONDS, "The tuner did not load", given_up)
                     self._ready = True
@@ -104,7 +104,7 @@ class TunerProcess:
         if self._process is not None and self._process.is_alive():
             return
         self._pipe, theirs = self._context.Pipe()
-        arguments = (theirs, self._folder, self._told)
+        arguments = (theirs, self._folder, self._signals)
         self._process = self._context.Process(target=_serve, args=arguments, name="tuner", daemon=True)
         self._ready = False
         self._process.start()
@@ -116,7 +116,7 @@ class TunerProcess:
             if given_up.is_set():
                 if not self._ready:
                     raise CallerGone  # whoever comes next waits on for the same process
-                self._told.given_up.value = 1
+                self._signals.given_up.value = 1
             if time.monotonic() > deadline:
                 self._stop()
                 raise TookTooLong(f"{what} within {seconds:g} seconds and was ended; try fewer samples.")
@@ -167,7 +167,7 @@ def end_with_the_service() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _serve(pipe: Connection, folder: Path, told: Told) -> None:
+def _serve(pipe: Connection, folder: Path, signals: Signals) -> None:
     """The process's main loop: says None when ready, then answers each job with a result or an exception."""
     end_with_the_service()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the whole group; the service decides
@@ -175,7 +175,7 @@ def _serve(pipe: Connection, folder: Path, told: Told) -> None:
         try:
             from .recipe import Tuner
 
-            tuner = Tuner(folder, told)
+            tuner = Tuner(folder, signals)
             pipe.send(None)
         except Exception as error:  # noqa: BLE001 - told to the service, whatever it is
             traceback.print_exc()

@@ -40,7 +40,7 @@ from torch.optim.adamw import adamw
 
 from .. import malloc
 from . import adapter_files
-from .job import NOT_TRAINABLE, GivenUp, NanLoss, TokenSample, Told, TuningJob, TuningResult
+from .job import NOT_TRAINABLE, GivenUp, NanLoss, Signals, TokenSample, TuningJob, TuningResult
 from .llama import TARGETS, Llama, Lora, Rotary
 
 BATCH = 4
@@ -64,11 +64,11 @@ class Tuner:
 
     Args:
         folder: Hugging Face folder of the base model.
-        told: what the service says while a fine-tune runs; see `Told`.
+        signals: what the service says while a fine-tune runs; see `Signals`.
     """
 
-    def __init__(self, folder: Path, told: Told | None = None) -> None:
-        self._told = told or Told.alone()
+    def __init__(self, folder: Path, signals: Signals | None = None) -> None:
+        self._signals = signals or Signals.alone()
         self._step_began = time.monotonic()
         malloc.keep_blocks()
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -95,12 +95,12 @@ class Tuner:
     def _before_step(self) -> None:
         """Gives way to answers, ends if no one waits any more, and takes the threads that are right for this step."""
         give_way_until = time.monotonic() + GIVE_WAY * (time.monotonic() - self._step_began)
-        while self._told.answering.value and time.monotonic() < give_way_until and not self._told.given_up.value:
+        while self._signals.completing.value and time.monotonic() < give_way_until and not self._signals.given_up.value:
             time.sleep(LOOK_SECONDS)
-        if self._told.given_up.value:
+        if self._signals.given_up.value:
             raise GivenUp
-        threads = self._told.threads.value
-        torch.set_num_threads(max(1, threads // 2) if self._told.answering.value else threads)
+        threads = self._signals.threads.value
+        torch.set_num_threads(max(1, threads // 2) if self._signals.completing.value else threads)
         self._step_began = time.monotonic()
 
     def _lora(self, job: TuningJob) -> Lora:
