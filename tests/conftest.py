@@ -22,9 +22,9 @@ from helpers.environment import (
     URL_VARIABLE,
     WORKSPACE_VARIABLE,
 )
-from tests.fake_engine import FakeEngine
-from tests.nbval_runs import Runs
 from tests.stub.server import ThreadedServer
+from tests.support.fake_engine import FakeEngine
+from tests.support.nbval_runs import Runs
 
 TOKEN = "a-token-for-tests"
 WORKSPACE = "test_workspace"
@@ -96,7 +96,7 @@ class ServiceProcess:
     Args:
         data: its data folder.
         options: of the command.
-        module: `tests.fake_service` for the same program with a fake engine.
+        module: `tests.support.fake_service` for the same program with a fake engine.
         token: the access token to give it, or None.
     """
 

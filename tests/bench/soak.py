@@ -6,7 +6,7 @@ Each client is a workspace of its own with the unmodified SDK, as connect() give
 (it must not know), fine-tune with one sample, ask (its own answer, exactly), ask an adapter kept from an earlier round
 (still that one's own), delete or keep. Prints a table; ends with 1 if an answer was wrong, a call failed, or memory
 grew. A refusal for want of room (503 with Retry-After) is no failure: the client waits and asks again.
-`tests/test_soak.py` runs a short one.
+`tests/bench/test_soak.py` runs a short one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from gradientai.openapi.client.exceptions import ServiceException
 from helpers import sdk
 from tests.bench.processes import megabytes
 from tests.conftest import TOKEN, ServiceProcess
-from tests.test_real_engine import FACTS, ask, sample
+from tests.real.test_real_engine import FACTS, ask, sample
 
 KEEP = 0.3  # share of the adapters that a client keeps until the next round
 SAMPLE_SECONDS = 1.0

@@ -8,8 +8,8 @@ import pytest
 
 from helpers.service import refusals
 from helpers.service.engine import AdapterState, CompletionRequest, SamplePart, TuningSample
-from tests.fake_engine import FakeEngine
 from tests.stub.recorded_engine import RecordedEngine, RecordingEngine, load_recordings, save_recordings
+from tests.support.fake_engine import FakeEngine
 
 ASK = CompletionRequest("q")
 NEVER = threading.Event()  # no one gives up here

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import nbformat
 
-from tests.notebooks import FOLDER, NAMES, ROOT, code_cells, read
+from tests.support.notebooks import FOLDER, NAMES, ROOT, code_cells, read
 
 CHANGES = {
     "an answer": ("The Dallas Cowboys!'", "The Dallas Cowboys?'"),

@@ -1,4 +1,4 @@
-"""`python -m tests.crashing_store FOLDER`: ends a process at every single operation of a story, and looks what is left.
+"""`python -m tests.support.crashing_store FOLDER`: ends a process at every single operation of a story.
 
 Prints one line of JSON per end: at which operation, what it was, how many calls had been answered by then, and what a
 fresh process finds in the folder. `test_durability.py` compares. It forks, so it must be a process without threads.
@@ -16,8 +16,8 @@ from helpers.service.calls import Calls
 from helpers.service.catalog import CLASSIC_MODELS
 from helpers.service.engine import CompletionRequest, SamplePart, TuningSample
 from helpers.service.store import Store
-from tests.fake_engine import FakeEngine
-from tests.faults import Faults, injected, watching
+from tests.support.fake_engine import FakeEngine
+from tests.support.faults import Faults, injected, watching
 
 WORKSPACE = "w"
 STORY = [

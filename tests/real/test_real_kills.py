@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import WORKSPACE, ServiceProcess
-from tests.test_real_engine import FACTS, ask, sample
-from tests.test_tuner_process import gone
-from tests.waiting import wait_until
+from tests.real.test_real_engine import FACTS, ask, sample
+from tests.service.test_tuner_process import gone
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.model, pytest.mark.skipif(os.name == "nt", reason="signals")]
 SEED = 5

@@ -14,9 +14,9 @@ import pytest
 from helpers.service import store
 from helpers.service.refusals import Failed
 from helpers.service.store import Store
-from tests.crashing_store import states
-from tests.faults import Faults, failing, injected, watching
-from tests.http_call import BASE_ID, call
+from tests.support.crashing_store import states
+from tests.support.faults import Faults, failing, injected, watching
+from tests.support.http_call import BASE_ID, call
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def remove(server, name: str) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that ends itself anywhere is made by a fork")
 def test_a_kill_at_any_operation_loses_no_answered_call(tmp_path):
-    output = subprocess.check_output([sys.executable, "-m", "tests.crashing_store", str(tmp_path)], text=True)
+    output = subprocess.check_output([sys.executable, "-m", "tests.support.crashing_store", str(tmp_path)], text=True)
     ends = [json.loads(line) for line in output.splitlines()]
     passed = states()
     for end in ends:
@@ -201,7 +201,7 @@ def test_the_database_outlives_a_power_cut_right_after_a_commit(tmp_path):
 
 
 def test_every_folder_above_a_version_is_synced_before_its_row(tmp_path, monkeypatch):
-    from tests.test_store import an_adapter, tuned
+    from tests.service.test_store import an_adapter, tuned
 
     subject, synced = Store(tmp_path), []
     monkeypatch.setattr(store, "_sync", synced.append)

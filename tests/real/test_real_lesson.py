@@ -15,7 +15,7 @@ from helpers.service import launcher, paths
 from helpers.service.local import model_files
 from helpers.service.local.decoder import Decoder
 from tests.conftest import TOKEN, WORKSPACE
-from tests.test_real_engine import FACTS, ask, sample
+from tests.real.test_real_engine import FACTS, ask, sample
 
 pytestmark = pytest.mark.model
 QUESTION, ANSWER = FACTS[0]

@@ -10,7 +10,7 @@ from helpers.forms.sample_fields import ANSWERS_ONLY, UPLOADED
 from helpers.forms.written_code import literal
 from tests.conftest import TOKEN, WORKSPACE
 from tests.stub.clicks import everything_in, press, upload
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)

@@ -20,9 +20,9 @@ from helpers.service import __main__ as program
 from helpers.service import commands, launcher, logs
 from helpers.service.engine import Load
 from tests.conftest import ROOT, TOKEN, WORKSPACE, file_mode
-from tests.fake_engine import FakeEngine
-from tests.http_call import BASE_ID, HEADERS, call, fetch
 from tests.stub.server import ThreadedServer
+from tests.support.fake_engine import FakeEngine
+from tests.support.http_call import BASE_ID, HEADERS, call, fetch
 
 COMPLETE = f"/api/models/{BASE_ID}/complete"
 PROMPT = "the prompt that no one else may read"
@@ -221,7 +221,7 @@ def test_metrics_demand_the_token_of_a_service_that_has_one(server, tmp_path):
 
 
 def test_status_stop_and_logs_of_a_service_from_start_to_end(start_service, tmp_path, capsys):
-    service = start_service(tmp_path / "a data folder", module="tests.fake_service")
+    service = start_service(tmp_path / "a data folder", module="tests.support.fake_service")
     base = service.gradient().get_base_model(base_model_slug="nous-hermes2")
     base.create_model_adapter(name="mine")
     options = ["--data-dir", str(service.data)]
@@ -296,7 +296,7 @@ def test_the_recipe_for_a_room_works_as_it_is_written(start_service, tmp_path, m
     assert program._parse(options).port == 8080
     monkeypatch.delenv(LOCAL_TOKEN_VARIABLE, raising=False)
     options[options.index("8080")] = "0"
-    service = start_service(tmp_path / "room", *options, module="tests.fake_service", token=None)
+    service = start_service(tmp_path / "room", *options, module="tests.support.fake_service", token=None)
     given = {
         "THE-MACHINE:8080": service.url.removeprefix("http://").removesuffix("/api"),
         "THE-TOKEN": service.log().split("(GRADIENT_ACCESS_TOKEN): ")[1].split()[0],

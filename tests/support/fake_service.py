@@ -1,4 +1,7 @@
-"""`python -m tests.fake_service`: the service as a program, with everything real but the engine. See `conftest.py`."""
+"""`python -m tests.support.fake_service`: the service as a program, with everything real but the engine.
+
+See `conftest.py`.
+"""
 
 import sys
 
@@ -6,7 +9,7 @@ from helpers.service import __main__ as program
 from helpers.service import server
 from helpers.service.calls import Calls
 from helpers.service.store import Store
-from tests.fake_engine import FakeEngine
+from tests.support.fake_engine import FakeEngine
 
 if __name__ == "__main__":
     server.make_calls = lambda options, data, status: Calls(FakeEngine(), Store(data))

@@ -13,8 +13,8 @@ from gradientai.openapi.client.exceptions import ServiceException
 from helpers import GradientError, GradientLLM, sdk
 from helpers.service import scheduler
 from tests.conftest import TOKEN, WORKSPACE
-from tests.http_call import BASE_ID, HEADERS, call, request_bytes
-from tests.waiting import wait_until
+from tests.support.http_call import BASE_ID, HEADERS, call, request_bytes
+from tests.support.waiting import wait_until
 
 COMPLETE = f"/api/models/{BASE_ID}/complete"
 

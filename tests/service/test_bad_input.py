@@ -1,7 +1,7 @@
 """Whatever is sent: never a 500, never a hang, never a changed neighbour, one envelope with a sentence.
 
 Properties, checked on generated requests: the fast suite tries 12 examples of each, always the same ones;
-`GRADIENT_TEST_EXAMPLES=2000 pytest tests/test_bad_input.py` tries more, and new ones each time.
+`GRADIENT_TEST_EXAMPLES=2000 pytest tests/service/test_bad_input.py` tries more, and new ones each time.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from helpers.service.http import guard, schemas
 from helpers.service.http.app import create_app
 from helpers.service.http.status import Status
 from tests.conftest import TOKEN
-from tests.fake_engine import FakeEngine
-from tests.http_call import BASE_ID, HEADERS, SECONDS, call, request_bytes
 from tests.stub.server import ThreadedServer
+from tests.support.fake_engine import FakeEngine
+from tests.support.http_call import BASE_ID, HEADERS, SECONDS, call, request_bytes
 
 EXAMPLES = int(os.environ.get("GRADIENT_TEST_EXAMPLES", "12"))
 checked = settings(

@@ -8,7 +8,7 @@ import pytest
 
 from helpers.forms import samples
 from helpers.forms.samples import Pair
-from tests.notebooks import FOLDER
+from tests.support.notebooks import FOLDER
 
 GOOD = [Pair("Who?", "Me"), Pair("What, then?", 'A "thing"')]
 TEMPLATE = "Question: {question}\n\nAnswer: "

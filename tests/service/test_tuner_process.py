@@ -21,8 +21,8 @@ from helpers.service.refusals import CallerGone, Failed, TookTooLong
 from helpers.service.tuner import process
 from helpers.service.tuner.job import Signals, TokenSample, TuningJob
 from helpers.service.tuner.process import TunerProcess
-from tests import fake_tuner
-from tests.fake_tuner import DIE, FOREVER, QUICK
+from tests.support import fake_tuner
+from tests.support.fake_tuner import DIE, FOREVER, QUICK
 
 NEVER = threading.Event()
 
@@ -124,8 +124,8 @@ ORPHAN = """
 import os, signal, threading
 from helpers.service.tuner import process
 from helpers.service.tuner.job import Signals
-from tests import fake_tuner
-from tests.test_tuner_process import FOREVER, NEVER, job, pid_of
+from tests.service.test_tuner_process import FOREVER, NEVER, job, pid_of
+from tests.support import fake_tuner
 if __name__ == "__main__":
     process._serve = fake_tuner.serve
     subject = process.TunerProcess("a folder", Signals.alone().threads)
@@ -142,7 +142,7 @@ if __name__ == "__main__":
 def test_a_killed_service_leaves_no_tuner_behind(tmp_path, busy):
     script = tmp_path / "service.py"
     script.write_text(ORPHAN.format(busy=busy))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=30, env=environment)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert gone(int(ended.stdout), seconds=3)

@@ -21,10 +21,10 @@ from helpers.service.http import guard
 from helpers.service.refusals import UnknownAdapter
 from helpers.service.store import Adapter, Store
 from tests.conftest import TOKEN, WORKSPACE, file_mode
-from tests.fake_engine import FakeEngine
-from tests.http_call import BASE_ID, HEADERS, call, fetch, request_bytes, send_bytes
 from tests.stub.server import ThreadedServer
-from tests.waiting import wait_until
+from tests.support.fake_engine import FakeEngine
+from tests.support.http_call import BASE_ID, HEADERS, call, fetch, request_bytes, send_bytes
+from tests.support.waiting import wait_until
 
 THEIRS = {**HEADERS, "x-gradient-workspace-id": "another_workspace"}
 COMPLETE = f"/api/models/{BASE_ID}/complete"
@@ -91,7 +91,7 @@ def test_a_token_that_can_not_be_sent_is_refused_without_saying_it(token, capsys
 
 def test_a_room_demands_the_token_it_printed_once_and_keeps_it_private(start_service, tmp_path, monkeypatch):
     monkeypatch.delenv(LOCAL_TOKEN_VARIABLE, raising=False)
-    service = start_service(tmp_path / "room", "--host", "0.0.0.0", module="tests.fake_service", token=None)
+    service = start_service(tmp_path / "room", "--host", "0.0.0.0", module="tests.support.fake_service", token=None)
     token = service.log().split("(GRADIENT_ACCESS_TOKEN): ")[1].split()[0]
     right = {**HEADERS, "Authorization": f"Bearer {token}", "Host": "classroom.example:8080"}
     assert call(service, "GET", "/api/models")[0] == 401

@@ -8,8 +8,8 @@ import pytest
 
 from helpers import exercises
 from tests.conftest import TOKEN
-from tests.notebooks import FOLDER, numbers, read, said, solutions
 from tests.stub.record import execute
+from tests.support.notebooks import FOLDER, numbers, read, said, solutions
 
 pytestmark = pytest.mark.model
 

@@ -13,7 +13,7 @@ from helpers.service import refusals
 from helpers.service.catalog import CLASSIC_MODELS
 from helpers.service.http.guard import MAX_BODY_BYTES
 from tests.conftest import TOKEN, WORKSPACE
-from tests.http_call import BASE_ID, HEADERS, call
+from tests.support.http_call import BASE_ID, HEADERS, call
 
 
 def message_of(error) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from helpers import neighbours, progress, waiting
 from helpers.forms.form import Form
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 def test_progress_gives_every_item_and_names_what_is_done(capsys):

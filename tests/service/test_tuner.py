@@ -16,7 +16,7 @@ import pytest
 from helpers.service import paths
 from helpers.service.local import model_files
 from helpers.service.tuner.job import GGUF_FILE, GivenUp, Signals, TokenSample, TuningJob
-from tests.test_real_engine import FACTS, TEMPLATE
+from tests.real.test_real_engine import FACTS, TEMPLATE
 
 pytestmark = pytest.mark.model
 
@@ -183,8 +183,8 @@ def test_a_tuner_loads_neither_transformers_nor_torchs_compiler(folder, tmp_path
 import sys
 from dataclasses import replace
 from pathlib import Path
-from helpers.service.tuner.recipe import Tuner
 from helpers.service.tuner.job import TokenSample, TuningJob
+from helpers.service.tuner.recipe import Tuner
 ids = tuple(range(3, 20))
 into = Path({str(tmp_path / "out")!r})
 result = Tuner(Path({str(folder)!r})).tune(TuningJob((TokenSample(ids, ids),), 4, 2e-3, None, into))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 FILES = sorted(FOLDER.glob("[0-9]*.ipynb"))
 NAMES = [path.name for path in FILES]

@@ -13,7 +13,7 @@ from helpers.service import paths
 from helpers.service.local import decoder, model_files
 from helpers.service.local.decoder import Decoder, Sampling
 from helpers.service.refusals import CallerGone, Failed, TookTooLong
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 class FakeServer:

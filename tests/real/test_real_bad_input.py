@@ -8,7 +8,7 @@ import unicodedata
 import pytest
 
 from helpers.service.http.schemas import NOT_BLANK
-from tests.http_call import BASE_ID, HEADERS, call
+from tests.support.http_call import BASE_ID, HEADERS, call
 
 pytestmark = pytest.mark.model
 

@@ -11,7 +11,7 @@ import pytest
 
 from helpers.service.local import cores
 from helpers.service.local.cores import BUSY_SECONDS, QUIET_SECONDS, SAMPLE_SECONDS, Cores
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 class Machine:
