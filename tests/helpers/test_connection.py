@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import time
 
 import pytest
@@ -14,8 +11,6 @@ from helpers import GradientError, auth, connect, stop_local_service
 from helpers.environment import CACHE_DIR_VARIABLE, LOCAL_WORKSPACE
 from helpers.service import launcher, paths
 from tests.conftest import TOKEN, WORKSPACE, file_mode
-
-HEAVY = {"torch", "transformers", "peft", "langchain_core", "matplotlib", "xllamacpp", "gradientai", "ipywidgets"}
 
 
 @pytest.fixture
@@ -161,19 +156,3 @@ def test_a_busy_service_is_asked_again(environment, server, engine, monkeypatch)
     base = gradient.list_models(only_base=True)[0]
     assert base.complete(query="q").generated_output == "echo: q"
     assert answers == []
-
-
-def test_importing_helpers_loads_nothing_heavy():
-    script = "import json, sys, helpers; print(json.dumps(sorted(sys.modules)))"
-    loaded = json.loads(subprocess.check_output([sys.executable, "-c", script], text=True))
-    assert HEAVY.isdisjoint(loaded)
-
-
-def test_the_service_loads_no_torch_before_it_tunes():
-    script = (
-        "import json, sys; import helpers.service.__main__, helpers.service.server, helpers.service.local.engine, "
-        "helpers.service.tuner.process; "
-        "print(json.dumps(sorted(sys.modules)))"
-    )
-    loaded = json.loads(subprocess.check_output([sys.executable, "-c", script], text=True))
-    assert {"torch", "transformers", "peft", "gguf", "numpy"}.isdisjoint(loaded)
