@@ -236,3 +236,10 @@ def test_a_circle_is_found_and_a_later_import_is_none():
     assert circle({"p": "", "p.a": "from . import b", "p.b": "from .c import x", "p.c": "import p.a"}, {"p"})
     assert not circle({"p": "", "p.a": "from . import b", "p.b": "def later():\n    from . import a"}, {"p"})
     assert circle({"p": "from .a import x", "p.a": "from . import something_of_p"}, {"p"})
+
+
+def test_every_package_is_installed():
+    """setuptools can't find packages in a folder that is itself the package, so `pyproject.toml` lists them."""
+    text = (ROOT / "helpers" / "pyproject.toml").read_text(encoding="utf-8")
+    listed = re.findall(r'"([\w.]+)"', re.search(r"^packages = \[(.*?)\]", text, re.DOTALL | re.MULTILINE)[1])
+    assert listed == sorted(module for module, path in MODULES.items() if path.name == "__init__.py")
