@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import auth, doctor, exercises, forms, plots
-    from .bars import progress, waiting
     from .connection import adapter_folder, connect, stop_local_service
     from .errors import GradientError
     from .llm import GradientLLM
+    from .progress_bars import progress, waiting
 
 _WHERE = {
     "adapter_folder": "connection",
@@ -23,8 +23,8 @@ _WHERE = {
     "stop_local_service": "connection",
     "GradientError": "errors",
     "GradientLLM": "llm",
-    "progress": "bars",
-    "waiting": "bars",
+    "progress": "progress_bars",
+    "waiting": "progress_bars",
 }
 _MODULES = ("auth", "doctor", "exercises", "forms", "plots")
 

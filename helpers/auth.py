@@ -14,10 +14,11 @@ from pathlib import Path
 import platformdirs
 
 from . import private_file
+from .environment import APP_NAME, CREDENTIALS_FILE_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE
 
 _QUESTIONS = {
-    "GRADIENT_ACCESS_TOKEN": "Gradient access token: ",
-    "GRADIENT_WORKSPACE_ID": "Gradient workspace id: ",
+    TOKEN_VARIABLE: "Gradient access token: ",
+    WORKSPACE_VARIABLE: "Gradient workspace id: ",
 }
 
 
@@ -53,8 +54,8 @@ def forget_credentials() -> None:
 
 def credentials_file() -> Path:
     """Where `ensure_credentials(keep=True)` keeps them; GRADIENT_CREDENTIALS_FILE overrides it."""
-    default = platformdirs.user_config_path("gradient-notebooks", appauthor=False) / "credentials.json"
-    return Path(os.environ.get("GRADIENT_CREDENTIALS_FILE") or default)
+    default = platformdirs.user_config_path(APP_NAME, appauthor=False) / "credentials.json"
+    return Path(os.environ.get(CREDENTIALS_FILE_VARIABLE) or default)
 
 
 def _ask(name: str, question: str) -> str:

@@ -1,6 +1,6 @@
 """A clock under every cell that takes long, without a word in the cell: `connect()` turns it on in a notebook.
 
-A cell that has a bar of `bars.py` has its clock all the same. TQDM_DISABLE=1 turns it off, as it does the bars.
+A cell with a bar of `progress_bars.py` has its clock all the same. TQDM_DISABLE=1 turns it off, as it does the bars.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """connect(): which endpoint, whose credentials, and the gradientai client for them.
 
 Credentials in the environment win; else the local service is found or started. Called by notebooks as
-`from helpers import connect`; `llm.py` uses `client` for its own connection.
+`from helpers import connect`, and by the connect form.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,23 +13,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from . import cell_clock
-from .bars import bar
+from .environment import HOSTED_URL, LOCAL_WORKSPACE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE, is_loopback
 from .errors import GradientError, one_sentence
+from .progress_bars import bar
+from .sdk import client, url_of
 
 if TYPE_CHECKING:
     from gradientai import Gradient, ModelAdapter
-
-URL_VARIABLE = "GRADIENT_API_URL"
-TOKEN_VARIABLE = "GRADIENT_ACCESS_TOKEN"
-WORKSPACE_VARIABLE = "GRADIENT_WORKSPACE_ID"
-
-HOSTED_URL = "https://api.gradient.ai/api"
-LOCAL_WORKSPACE = "local_workspace"
-
-CONNECT_SECONDS = 5
-READ_SECONDS = 920  # a little longer than the service's own limits for the wait and for a fine-tune together
-BUSY_RETRIES = 5
-BUSY_SECONDS = 10  # the longest pause before one, whatever the endpoint asks for
 
 _set_by_us: dict[str, str] = {}  # what connect() put into the environment, so that it can tell it from the user's own
 
@@ -66,7 +55,7 @@ def connect(
 
         _forget_local_service()
         auth.ensure_credentials()
-    elif not _from_environment():
+    elif not has_own_credentials():
         _use_local_service(data_dir, progress)
     url = os.environ.get(URL_VARIABLE) or HOSTED_URL
     gradient = client(url, os.environ[TOKEN_VARIABLE], os.environ[WORKSPACE_VARIABLE])
@@ -80,35 +69,9 @@ def connect(
 
 def connected_to(gradient: Gradient) -> str:
     """One line that says where a client's calls go."""
-    url = gradient._api_client.configuration.host
-    place = f"the local Gradient service at {url}" if _is_local(url) else url
+    url = url_of(gradient)
+    place = f"the local Gradient service at {url}" if is_loopback(urlsplit(url).hostname or "") else url
     return f"Connected to {place}, workspace {gradient.workspace_id}."
-
-
-def client(url: str, token: str, workspace: str) -> Gradient:
-    """The SDK's client with what it lacks: limits on its waits, and patience when the service is busy.
-
-    Args:
-        url: base URL, ending in /api.
-        token: access token.
-        workspace: workspace id.
-    """
-    import urllib3
-    from gradientai import Gradient
-
-    class Patience(urllib3.Retry):
-        def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
-            asked = super().get_retry_after(response)
-            return None if asked is None else min(asked, BUSY_SECONDS)
-
-    gradient = Gradient(host=url, access_token=token, workspace_id=workspace)
-    # A busy service answers 503 with Retry-After; nothing was done then, so asking again is safe for every method.
-    retries = Patience(
-        total=BUSY_RETRIES, connect=2, read=0, other=0, redirect=0, allowed_methods=None, raise_on_status=False
-    )
-    limits = {"timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), "retries": retries, "maxsize": 8}
-    gradient._api_client.rest_client.pool_manager.connection_pool_kw.update(limits)
-    return gradient
 
 
 def stop_local_service(data_dir: str | os.PathLike[str] | None = None) -> None:
@@ -140,7 +103,7 @@ def adapter_folder(adapter: ModelAdapter) -> Path:
     return max(versions, key=lambda folder: int(folder.name[1:]))
 
 
-def _from_environment() -> bool:
+def has_own_credentials() -> bool:
     """Whether the user (not an earlier connect()) has set credentials.
 
     Raises:
@@ -157,8 +120,13 @@ def _from_environment() -> bool:
     return bool(theirs)
 
 
+def set_by_connect(name: str) -> bool:
+    """Whether a variable has the value that an earlier connect() gave it, or none if none did."""
+    return os.environ.get(name) == _set_by_us.get(name)
+
+
 def _forget_local_service() -> None:
-    """Takes back what an earlier connect() has put into the environment."""
+    """Removes from the environment what an earlier connect() has put there."""
     for name, value in _set_by_us.items():
         if os.environ.get(name) == value:
             del os.environ[name]
@@ -183,14 +151,6 @@ def _data_folder(data_dir: str | os.PathLike[str] | None) -> Path:
     from .service import paths
 
     return Path(data_dir) if data_dir else paths.data_dir()
-
-
-def _is_local(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class _ProgressBar:

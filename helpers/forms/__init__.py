@@ -7,7 +7,7 @@
 
 Called by notebooks as `from helpers import forms`. A form is an ipywidgets box with a `.value` for the code that
 follows it; what it has to say appears inside it, so that a cell's output stays the same. `form.py` holds what the forms
-share, `samples.py` reads samples, `code.py` writes the lines that a form stands for.
+share, `samples.py` reads samples, `written_code.py` writes the lines that a form stands for.
 """
 
 from __future__ import annotations

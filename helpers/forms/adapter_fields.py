@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK, MAX_RANK
 from .form import OWN_WIDTH, wrapped
 from .models import ModelPicker
 
 if TYPE_CHECKING:
     from gradientai import BaseModel, Gradient, ModelAdapter
-
-RANK, LEARNING_RATE = 8, 2e-3  # the local service's own defaults
 
 
 class AdapterFields(widgets.VBox):
@@ -29,9 +28,9 @@ class AdapterFields(widgets.VBox):
     def __init__(self, gradient: Gradient, name: str) -> None:
         self.name = widgets.Text(value=name, description="New adapter's name", style=OWN_WIDTH)
         self.base = widgets.Dropdown(description="on", style=OWN_WIDTH, layout=widgets.Layout(width="180px"))
-        self.rank = widgets.BoundedIntText(value=RANK, min=1, max=32, description="Rank", style=OWN_WIDTH)
+        self.rank = widgets.BoundedIntText(value=DEFAULT_RANK, min=1, max=MAX_RANK, description="Rank", style=OWN_WIDTH)
         self.learning_rate = widgets.FloatText(
-            value=LEARNING_RATE, step=0.001, description="Learning rate", style=OWN_WIDTH
+            value=DEFAULT_LEARNING_RATE, step=0.001, description="Learning rate", style=OWN_WIDTH
         )
         self.rank.layout.width, self.learning_rate.layout.width = "110px", "180px"
         self.create_button = widgets.Button(description="Create adapter")

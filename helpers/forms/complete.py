@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from . import code
-from .form import OWN_WIDTH, WIDE, CodeView, Form, heading, shown, wrapped
+from ..environment import MAX_GENERATED_TOKENS
+from . import written_code
+from .form import OWN_WIDTH, WIDE, CodeView, Form, escaped, heading, wrapped
 from .models import ModelPicker
 
 if TYPE_CHECKING:
     from gradientai import BaseModel, CompleteResponse, Gradient, ModelAdapter
 
-MAX_TOKENS = 511  # the API's limit
 SHOWN_ANSWERS = 8
 ANY = 0  # top-k and choices: no limit
 
@@ -55,7 +55,8 @@ class CompletionForm(Form):
         self.temperature = _number(widgets.BoundedFloatText, "Temperature", 0.0, 0.0, 1.0, "0: the likeliest answer")
         self.top_k = _number(widgets.BoundedIntText, "Top-k", ANY, ANY, 50_000, "0: all tokens")
         self.top_p = _number(widgets.BoundedFloatText, "Top-p", 1.0, 0.0, 1.0, "1: all tokens")
-        self.max_tokens = _number(widgets.BoundedIntText, "Max tokens", 32, 1, MAX_TOKENS, "1 to 511")
+        most = MAX_GENERATED_TOKENS
+        self.max_tokens = _number(widgets.BoundedIntText, "Max tokens", 32, 1, most, f"1 to {most}")
         self.template = widgets.Checkbox(description="Chat template (auto_template)", indent=False)
         self.choices = widgets.Textarea(
             description="Choices",
@@ -102,7 +103,7 @@ class CompletionForm(Form):
             ValueError: there is no model or no prompt.
         """
         model, prompt = self._filled_in()
-        return code.completion(self.gradient, model, prompt, self.settings, self._listed_choices())
+        return written_code.completion(self.gradient, model, prompt, self.settings, self._listed_choices())
 
     def _filled_in(self) -> tuple[BaseModel | ModelAdapter, str]:
         if self.picker.value is None:
@@ -151,7 +152,7 @@ def _card(number: int, asked: Asked) -> str:
     quiet = f"{number} · {asked.model}\n{settings}\n“{prompt}”"
     end = f"finish_reason {asked.answer.finish_reason}, {asked.seconds:.2f} s"
     return (
-        f'<div class="gradient-card"><span class="gradient-quiet">{shown(quiet)}</span><br>'
-        f"<strong>{shown(asked.answer.generated_output.strip() or '(empty)')}</strong><br>"
-        f'<span class="gradient-quiet">{shown(end)}</span></div>'
+        f'<div class="gradient-card"><span class="gradient-quiet">{escaped(quiet)}</span><br>'
+        f"<strong>{escaped(asked.answer.generated_output.strip() or '(empty)')}</strong><br>"
+        f'<span class="gradient-quiet">{escaped(end)}</span></div>'
     )

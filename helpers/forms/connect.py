@@ -11,21 +11,13 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from ..connection import (
-    HOSTED_URL,
-    LOCAL_WORKSPACE,
-    TOKEN_VARIABLE,
-    URL_VARIABLE,
-    WORKSPACE_VARIABLE,
-    _from_environment,
-    client,
-    connect,
-    connected_to,
-)
+from ..connection import connect, connected_to, has_own_credentials
+from ..environment import HOSTED_URL, LOCAL_WORKSPACE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 from ..errors import GradientError
+from ..sdk import client
 from ..service import launcher, paths
-from .code import literal
 from .form import OWN_WIDTH, WIDE, CodeView, Form, wrapped
+from .written_code import literal
 
 if TYPE_CHECKING:
     from gradientai import Gradient
@@ -151,7 +143,7 @@ class ConnectForm(Form):
 def _from_user() -> bool:
     """Whether the environment's credentials are the user's own; half a set is: the form is the place to complete it."""
     try:
-        return _from_environment()
+        return has_own_credentials()
     except GradientError:
         return True
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from .. import neighbours
+from .. import neighbours, sdk
 from ..errors import GradientError, one_sentence
 
 if TYPE_CHECKING:
@@ -115,10 +115,10 @@ class Form(widgets.VBox):
 
     def _say_also(self, sentence: str) -> None:
         """Adds a sentence to what is being done."""
-        self._status.value += f'<p role="status">{shown(sentence[:1].upper() + sentence[1:])}.</p>'
+        self._status.value += f'<p role="status">{escaped(sentence[:1].upper() + sentence[1:])}.</p>'
 
     def _url(self) -> str:
-        return self.gradient._api_client.configuration.host if self.gradient is not None else "the endpoint"
+        return "the endpoint" if self.gradient is None else sdk.url_of(self.gradient)
 
     def _disable(self, disabled: bool) -> None:
         for button in self._buttons:
@@ -126,7 +126,7 @@ class Form(widgets.VBox):
 
     def _say(self, sentence: str, alert: bool = False) -> None:
         """Shows a sentence; screen readers speak it, an alert at once."""
-        self._status.value = as_alert(sentence) if alert else f'<p role="status">{shown(sentence)}</p>'
+        self._status.value = as_alert(sentence) if alert else f'<p role="status">{escaped(sentence)}</p>'
 
 
 class CodeView(widgets.VBox):
@@ -158,14 +158,14 @@ class CodeView(widgets.VBox):
         self.children = [self._button, self._text] if self._button.value else [self._button]
 
 
-def shown(text: str) -> str:
+def escaped(text: str) -> str:
     """Text as HTML: nothing in it is markup, and lone surrogates, which no browser takes, are replaced."""
     return html.escape(text.encode("utf-8", "replace").decode("utf-8")).replace("\n", "<br>")
 
 
 def as_alert(sentence: str) -> str:
     """A sentence about what is wrong, as HTML that screen readers speak at once."""
-    return f'<p role="alert" class="gradient-alert">{shown(sentence)}</p>'
+    return f'<p role="alert" class="gradient-alert">{escaped(sentence)}</p>'
 
 
 def wrapped(*children: widgets.Widget) -> widgets.HBox:

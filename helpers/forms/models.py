@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from .form import OWN_WIDTH, Form, shown, wrapped
+from .. import sdk
+from .form import OWN_WIDTH, Form, escaped, wrapped
 
 if TYPE_CHECKING:
     from gradientai import BaseModel, Gradient, ModelAdapter
@@ -70,8 +71,8 @@ class ModelPicker(Form):
 
     def base_of(self, model: BaseModel | ModelAdapter) -> BaseModel | None:
         """The base model of an adapter; a base model itself."""
-        wanted = getattr(model, "base_model_id", model.id)
-        return next((base for base in self.bases if base.id == wanted), None)
+        base_id = getattr(model, "base_model_id", model.id)
+        return next((base for base in self.bases if base.id == base_id), None)
 
     def name(self, model: BaseModel | ModelAdapter) -> str:
         """A model's name for people; adapters of one name are told apart by the beginning of their id."""
@@ -95,24 +96,20 @@ class ModelPicker(Form):
         models = self.gradient.list_models(only_base=False)
         self.bases = [model for model in models if isinstance(model, BaseModel)]
         self.adapters = [model for model in models if not isinstance(model, BaseModel)]
-        # The SDK keeps a base model's name, which says what answers for it, to itself.
-        answer = self.gradient._models_api.list_models(
-            only_base=True, x_gradient_workspace_id=self.gradient.workspace_id
-        )
-        self._weights = {entry.actual_instance.id: entry.actual_instance.name for entry in answer.models}
+        self._weights = sdk.base_model_names(self.gradient)
         self._offer(choose or self.choice.value)
         self._on_list(self.bases)
         missing = "" if self.choice.options else "There is no adapter yet."
         self._say(missing)
         return missing
 
-    def _offer(self, wanted: str | None) -> None:
+    def _offer(self, chosen_id: str | None) -> None:
         bases = [] if self._adapters_only else [(base.slug, base.id) for base in self.bases]
         adapters = [(f"adapter {self.name(adapter)}", adapter.id) for adapter in self.adapters]
         self.choice.options = [*bases, *adapters]
         ids = [id for _, id in self.choice.options]
         default = self.bases[-1].id if self.bases and not self._adapters_only else (ids[-1] if ids else None)
-        self.choice.value = wanted if wanted in ids else default
+        self.choice.value = chosen_id if chosen_id in ids else default
         self._describe()
 
     def _describe(self) -> None:
@@ -122,4 +119,5 @@ class ModelPicker(Form):
             self._about.value = ""
             return
         what = "Base model" if model is base else f"Adapter on {base.slug}"
-        self._about.value = f'<p class="gradient-quiet">{shown(f"{what}: {self._weights.get(base.id, base.slug)}")}</p>'
+        weights = self._weights.get(base.id, base.slug)
+        self._about.value = f'<p class="gradient-quiet">{escaped(f"{what}: {weights}")}</p>'

@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from . import samples
-from .form import OWN_WIDTH, WIDE, as_alert, shown, wrapped
+from .form import OWN_WIDTH, WIDE, as_alert, escaped, wrapped
 from .samples import Pair
 
 TYPED, UPLOADED = "typed", "from a file"
@@ -115,8 +115,8 @@ def _radio(description: str, options: list[str]) -> widgets.RadioButtons:
 
 
 def _table(name: str, pairs: list[Pair]) -> str:
-    rows = "".join(f"<tr><td>{shown(p.question)}</td><td>{shown(p.answer)}</td></tr>" for p in pairs[:PREVIEWED])
+    rows = "".join(f"<tr><td>{escaped(p.question)}</td><td>{escaped(p.answer)}</td></tr>" for p in pairs[:PREVIEWED])
     more = f", the first {PREVIEWED} of them" if len(pairs) > PREVIEWED else ""
     caption = f"{len(pairs)} samples in {name}{more}"
     head = "<tr><th>question</th><th>answer</th></tr>"
-    return f'<p role="status">{shown(caption)}</p><table>{head}{rows}</table>'
+    return f'<p role="status">{escaped(caption)}</p><table>{head}{rows}</table>'

@@ -12,9 +12,9 @@ import ipywidgets as widgets
 
 from .. import plots
 from ..errors import GradientError, one_sentence
-from . import code
+from . import written_code
 from .adapter_fields import AdapterFields
-from .form import OWN_WIDTH, WIDE, CodeView, Form, heading, shown, wrapped
+from .form import OWN_WIDTH, WIDE, CodeView, Form, escaped, heading, wrapped
 from .sample_fields import SampleFields
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class FineTuneForm(Form):
         """
         self.samples.value  # noqa: B018 - refuses what is not right
         pairs = self.samples.pairs
-        return code.fine_tune(
+        return written_code.fine_tune(
             self.gradient,
             self.value,
             ("", {}) if self.value is not None else self.adapter.new,
@@ -138,7 +138,7 @@ class FineTuneForm(Form):
         return ""
 
     def _fine_tune(self) -> str:
-        adapter, wanted, calls = self._taken(), self.samples.value, self.calls.value
+        adapter, samples, calls = self._taken(), self.samples.value, self.calls.value
         self._stop.disabled = False
         self._progress.value, self._progress.max = 0, calls
         if not self.losses:
@@ -146,19 +146,19 @@ class FineTuneForm(Form):
         for call in range(1, calls + 1):
             if self._stopping.is_set():
                 break
-            result = self._call(adapter, wanted, f"fine_tune call {call} of {calls}")
+            result = self._call(adapter, samples, f"fine_tune call {call} of {calls}")
             self._progress.value = call
             self._add_loss(result.sum_loss / result.number_of_trainable_tokens)
         done = self._progress.value
         self._ask_about(adapter, AFTER)
         return f"{'Done' if done == calls else 'Stopped'}: {done} of {calls} fine_tune calls."
 
-    def _call(self, adapter: ModelAdapter, wanted: list[dict[str, Any]], what: str) -> FineTuneResponse:
+    def _call(self, adapter: ModelAdapter, samples: list[dict[str, Any]], what: str) -> FineTuneResponse:
         """One fine_tune call; what goes wrong says in which one."""
         self._say(f"{what}…")
         try:
             with one_sentence(self._url()):
-                return adapter.fine_tune(samples=wanted)
+                return adapter.fine_tune(samples=samples)
         except GradientError as error:
             raise GradientError(f"{what}: {error}") from None
 
@@ -192,7 +192,7 @@ def _table(answers: dict[tuple[str, str], str]) -> str:
     rows = ""
     for question in questions:
         said = [answers.get((question, when)) for when in (BEFORE, AFTER)]
-        cells = "".join(f"<td>{shown('' if answer is None else answer or '(empty)')}</td>" for answer in said)
-        rows += f'<tr><th scope="row">{shown(question)}</th>{cells}</tr>'
+        cells = "".join(f"<td>{escaped('' if answer is None else answer or '(empty)')}</td>" for answer in said)
+        rows += f'<tr><th scope="row">{escaped(question)}</th>{cells}</tr>'
     head = '<tr><th scope="col">question</th><th scope="col">before</th><th scope="col">after</th></tr>'
     return f"<table>{head}{rows}</table>"

@@ -1,7 +1,7 @@
 """The base models the service lists: the three classic ids and slugs, all answered by one set of weights.
 
 Old code finds its slug and id unchanged; each model's `name` says which weights really answer. Called by
-`operations.py`, and by tests and notebooks' helpers for the names.
+`calls.py`, and by tests and notebooks' helpers for the names.
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@ import math
 import time
 from pathlib import Path
 
-from . import cores, launcher, metrics
+from ..environment import TOLERATED_CORES
+from . import launcher
+from .http import metrics
 from .logs import LOG_FILE
 
 DONE = 0
@@ -105,9 +107,7 @@ def _nothing_runs(data: Path) -> int:
 
 def _figures(text: str) -> str:
     """What /metrics says, for people."""
-    from prometheus_client.parser import text_string_to_metric_families
-
-    found = {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
+    found = metrics.read(text)
     if metrics.STARTED not in found:
         return ""
     minutes = int(time.time() - found[metrics.STARTED]) // 60
@@ -128,6 +128,6 @@ def _of_the_machine(found: dict[str, float]) -> list[str]:
     if math.isnan(threads):
         return []
     said = [f"threads {threads:.0f} on {found[metrics.CORES]:.0f} cores"]
-    if others > cores.TOLERATED:
+    if others > TOLERATED_CORES:
         said.append(f"other programs use {others:.1f} cores, so answers and fine-tunes take longer")
     return said

@@ -1,20 +1,25 @@
-"""The engine's interface, and the plain data that passes through it.
+"""The engine's interface, that of a tuner beside it, and the plain data that passes through them.
 
 An engine answers prompts and tunes adapters; it knows nothing of HTTP, workspaces or names. `LocalEngine`
-(`local_engine.py`) runs a real model; the tests' stub server puts a recorded one in its place. `operations.py` is the
-only caller. Methods block, are called from worker threads, several at a time, and raise `errors.ServiceError`. The
-event `given_up` is set when no one waits for the result any more: an engine then ends soon, raising `errors.given_up`.
+(`local/engine.py`) runs a real model; the tests' stub server puts a recorded one in its place. `calls.py` is the
+only caller. Methods block, are called from worker threads, several at a time, and raise refusals (`refusals.py`). The
+event `given_up` is set when no one waits for the result any more: an engine then ends soon, raising `CallerGone`.
 """
 
 from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-DEFAULT_RANK = 8
-DEFAULT_LEARNING_RATE = 2e-3
+from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK
+
+if TYPE_CHECKING:
+    from .tuner.job import TuningJob, TuningResult
+
 DEFAULT_MAX_TOKENS = 128
 
 
@@ -24,7 +29,7 @@ class AdapterState:
 
     Attributes:
         base_slug: the base model that it adapts.
-        rank: inner size of the LoRA matrices, 1 to 32.
+        rank: inner size of the LoRA matrices, 1 to MAX_RANK.
         learning_rate: AdamW's step size, between 0 and 1.
         folder: what the last fine-tune wrote, or None before the first. It never changes once written: each
             fine-tune writes a new folder.
@@ -43,7 +48,7 @@ class CompletionRequest:
     Attributes:
         prompt: the text to continue.
         auto_template: wrap the prompt in the model's chat template first.
-        max_tokens: how many tokens to generate at the most, 1 to 511.
+        max_tokens: how many tokens to generate at the most, 1 to MAX_GENERATED_TOKENS.
         temperature: 0 is greedy and repeatable; above it, sampling.
         top_k: keep the k likeliest tokens, None for all. Acts before top_p.
         top_p: keep the likeliest tokens that together have this probability, None for all.
@@ -143,3 +148,22 @@ class Engine(ABC):
 
     def close(self) -> None:  # noqa: B027
         """Frees what the engine holds."""
+
+
+class Tuner(Protocol):
+    """What an engine asks of whoever fine-tunes for it: `tuner/process.py` has ours, in a process of its own.
+
+    An engine that tunes tokens, and not texts, makes a `TuningJob` of them; `tuner/job.py` says what is in one.
+    """
+
+    def prepare(self) -> None:
+        """Gets ready, without waiting for it."""
+
+    def completing(self) -> AbstractContextManager[None]:
+        """Wraps a completion: meanwhile a fine-tune leaves cores to it."""
+
+    def tune(self, job: TuningJob, given_up: threading.Event) -> TuningResult:
+        """Runs one fine-tune; raises a refusal if it was not done, and the adapter is then as it was before."""
+
+    def close(self) -> None:
+        """Ends at once; a fine-tune that is under way fails."""

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import filelock
 
 from .. import private_file
+from ..environment import LOCAL_TOKEN_VARIABLE
 
 ADDRESS_FILE = "service.json"
 OUTPUT_FILE = "service.out"  # what a started service prints, such as why it can't start; its log is another file
@@ -150,7 +151,7 @@ def only_one(data: Path) -> Iterator[None]:
 
 def _spawn(data: Path, token: str) -> subprocess.Popen:
     """Starts the service detached from this kernel, so that it outlives it."""
-    environment = {**os.environ, "GRADIENT_LOCAL_TOKEN": token, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, LOCAL_TOKEN_VARIABLE: token, "PYTHONUNBUFFERED": "1"}
     options = ["--data-dir", str(data), "--idle-hours", str(IDLE_HOURS), "--quiet"]
     command = [sys.executable, "-m", "helpers.service", *options]
     detached = (

@@ -4,7 +4,7 @@
 
 What a caller sent stands in quotes with everything but plain ASCII escaped, so that it can't end a line or begin a
 field. Tokens, prompts and answers are never logged; nor is an unexpected error's own text, which can quote them: its
-type and where it happened are. `__main__.py` calls `configure`; `guard.py` writes the request lines through `event`.
+type and where it happened are. `server.py` calls `configure`; `http/guard.py` writes the lines of requests by `event`.
 """
 
 from __future__ import annotations

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
-APP_NAME = "gradient-notebooks"
-DATA_DIR_VARIABLE = "GRADIENT_LOCAL_DATA_DIR"
-CACHE_DIR_VARIABLE = "GRADIENT_LOCAL_CACHE_DIR"
+from ..environment import APP_NAME, CACHE_DIR_VARIABLE, DATA_DIR_VARIABLE
 
 
 def data_dir() -> Path:

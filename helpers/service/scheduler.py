@@ -5,7 +5,7 @@ no earlier request on the same adapter is in its way: completions of an adapter 
 it runs alone, other adapters are not held up. Of the workspaces with a request that may start, the one served longest
 ago goes first, so that two hundred requests of one learner delay another's by one turn, not by two hundred.
 
-Engine calls block, so each runs on a worker thread while the event loop serves HTTP. Called by `operations.py`, always
+Engine calls block, so each runs on a worker thread while the event loop serves HTTP. Called by `calls.py`, always
 on the event loop, so that the bookkeeping here needs no locks.
 """
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
-from . import errors
+from .refusals import Busy
 
 Result = TypeVar("Result")
 Work = Callable[[threading.Event], Result]
@@ -32,12 +32,12 @@ WAIT_SECONDS = 300  # how long one may
 class Kind(Enum):
     """A kind of work: how many run at once, and how many of one workspace.
 
-    ANSWER: twice the decoder's slots, so that one that waits for its adapter to be loaded leaves its slot to others; a
-        workspace may not take all slots, or another would wait until the longest of its answers has ended.
+    COMPLETE: twice the decoder's slots, so that one that waits for its adapter to be loaded leaves its slot to others;
+        a workspace may not take all slots, or another would wait until the longest of its answers has ended.
     TUNE: there is one tuner process.
     """
 
-    ANSWER = (16, 6)
+    COMPLETE = (16, 6)
     TUNE = (1, 1)
 
     @property
@@ -91,7 +91,7 @@ class Scheduler:
             exclusive: whether it changes the adapter.
 
         Raises:
-            ServiceError: too much is waiting, or it has waited too long. Nothing was done.
+            Busy: too much is waiting, or it has waited too long. Nothing was done.
         """
         self._make_room(workspace)
         loop = asyncio.get_running_loop()
@@ -100,7 +100,7 @@ class Scheduler:
         requests.append(request)
         too_long = loop.call_later(WAIT_SECONDS, request.refuse)
         try:
-            self._start_those_who_may()
+            self._start_ready()
             await request.turn
             return await self._on_a_thread(work)
         finally:
@@ -108,7 +108,7 @@ class Scheduler:
             requests.remove(request)
             if not requests:
                 del self._requests[workspace]
-            self._start_those_who_may()
+            self._start_ready()
 
     def load(self) -> tuple[int, int]:
         """How many requests run, and how many wait. It may be asked on any thread: the lists are copied first."""
@@ -129,7 +129,7 @@ class Scheduler:
             raise _busy()
         waiting[greediest][-1].refuse()
 
-    def _start_those_who_may(self) -> None:
+    def _start_ready(self) -> None:
         for kind in Kind:
             while self._running(kind) < kind.workers:
                 workspace, request = self._next(kind)
@@ -145,7 +145,7 @@ class Scheduler:
     def _next(self, kind: Kind) -> tuple[str, _Request | None]:
         for workspace, requests in self._requests.items():
             if sum(one.started and one.kind is kind for one in requests) < kind.share:
-                request = _first_that_may_start(requests, kind)
+                request = _first_ready(requests, kind)
                 if request is not None:
                     return workspace, request
         return "", None
@@ -167,7 +167,7 @@ class Scheduler:
         return job.result()
 
 
-def _first_that_may_start(requests: list[_Request], kind: Kind) -> _Request | None:
+def _first_ready(requests: list[_Request], kind: Kind) -> _Request | None:
     """The earliest waiting request of a kind that no earlier one on the same adapter bars."""
     seen: set[str] = set()
     barred: set[str] = set()
@@ -182,5 +182,5 @@ def _first_that_may_start(requests: list[_Request], kind: Kind) -> _Request | No
     return None
 
 
-def _busy() -> errors.ServiceError:
-    return errors.busy("The service has more requests than it can take, and nothing was done: try again in a moment.")
+def _busy() -> Busy:
+    return Busy("The service has more requests than it can take, and nothing was done: try again in a moment.")

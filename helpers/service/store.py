@@ -5,7 +5,7 @@
 
 A folder is written under a temporary name, made durable, renamed, and only then does one row in SQLite make it the
 adapter's version. So a kill at any moment leaves either the version before or the version after, and never half of one;
-what no row names is removed at the next start. Called by `operations.py`; methods may be called from several threads.
+what no row names is removed at the next start. Called by `calls.py`; methods may be called from several threads.
 
 A method that raises OSError or sqlite3.Error (disk full, folder read-only, database locked) has changed nothing, and
 the next call works once the cause is gone.
@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from . import errors
+from .refusals import Failed, UnknownAdapter
 
 LOCKED_SECONDS = 10  # how long to wait for another program that holds the database
 
@@ -63,7 +63,7 @@ class Store:
         data: folder to keep them in; made if missing.
 
     Raises:
-        ServiceError: the folder can't be used; the message says why and what to do.
+        Failed: the folder can't be used; the message says why and what to do.
     """
 
     def __init__(self, data: Path) -> None:
@@ -81,7 +81,7 @@ class Store:
             self._remove_unnamed()
         except (OSError, sqlite3.Error) as error:
             reason = getattr(error, "strerror", None) or error
-            raise errors.failed(
+            raise Failed(
                 f"The adapters in {data} can't be read or written ({reason}): check the folder's permissions and free "
                 "space, or choose another folder with --data-dir."
             ) from error
@@ -105,11 +105,11 @@ class Store:
         """One adapter of a workspace.
 
         Raises:
-            ServiceError: this workspace has no such adapter.
+            UnknownAdapter: this workspace has no such adapter.
         """
         found = self._select("WHERE id = ? AND workspace = ?", (adapter_id, workspace))
         if not found:
-            raise errors.unknown_adapter(adapter_id)
+            raise UnknownAdapter(adapter_id)
         return found[0]
 
     def list(self, workspace: str) -> list[Adapter]:
@@ -125,7 +125,7 @@ class Store:
         """Forgets an adapter and removes its folder.
 
         Raises:
-            ServiceError: this workspace has no such adapter.
+            UnknownAdapter: this workspace has no such adapter.
         """
         self.get(workspace, adapter_id)
         with self._writing() as database:

@@ -28,7 +28,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic
 
-from helpers.service import paths, weights
+from helpers.service import paths
+from helpers.service.local import model_files
 
 from . import machine
 from .figures import Row, notes, put_between_markers, table
@@ -101,7 +102,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _measure(options: argparse.Namespace) -> dict:
-    model = weights.ensure(paths.cache_dir())  # a download or a conversion is not to be timed
+    model = model_files.ensure(paths.cache_dir())  # a download or a conversion is not to be timed
     python = str(_installed_peers(paths.cache_dir())) if options.install_peers else sys.executable
     found = {
         "machine": machine.describe(),

@@ -1,9 +1,9 @@
 """`python -m tests.bench.adjusted_service`: the service with three choices of its tuner changed, and nothing else.
 
-TUNER_SEED is the seed of LoRA's first matrices (`tuner.SEED`), so that a score can be had over several draws of them.
-TUNER_IDLE_SECONDS is how long the tuner's process stays after a fine-tune (`tuner_process.IDLE_SECONDS`), so that the
+TUNER_SEED is the seed of LoRA's first matrices (`recipe.SEED`), so that a score can be had over several draws of them.
+TUNER_IDLE_SECONDS is how long the tuner's process stays after a fine-tune (`process.IDLE_SECONDS`), so that the
 memory after it can be seen without waiting for ten minutes. TUNER_FLOATS names the floats of its frozen matrices
-(`tuner.matrix_type`), so that a machine with matrix hardware can show what one without does. None is an option of the
+(`recipe.matrix_type`), so that a machine with matrix hardware can show what one without does. None is an option of the
 service, because no learner needs one. The tuner's process imports this module again when it starts, and changes the
 seed and the floats there, where torch is.
 """
@@ -27,17 +27,17 @@ def _setting(name: str) -> float | None:
 
 
 if __name__ != "__mp_main__":  # the name that multiprocessing gives it in the tuner's process
-    from helpers.service import tuner_process
+    from helpers.service.tuner import process
 
-    _change(tuner_process, "IDLE_SECONDS", _setting("TUNER_IDLE_SECONDS"))
+    _change(process, "IDLE_SECONDS", _setting("TUNER_IDLE_SECONDS"))
 elif {"TUNER_SEED", "TUNER_FLOATS"} & set(os.environ):
     import torch
 
-    from helpers.service import tuner
+    from helpers.service.tuner import recipe
 
-    _change(tuner, "SEED", _setting("TUNER_SEED"))
+    _change(recipe, "SEED", _setting("TUNER_SEED"))
     if "TUNER_FLOATS" in os.environ:
-        tuner.matrix_type = lambda device: getattr(torch, os.environ["TUNER_FLOATS"])
+        recipe.matrix_type = lambda device: getattr(torch, os.environ["TUNER_FLOATS"])
 
 if __name__ == "__main__":
     from helpers.service.__main__ import main

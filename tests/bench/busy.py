@@ -1,7 +1,8 @@
 """Beside other programs: how much longer an answer and the lesson take when one or two processes use all they can get.
 
 A busy process is a Python that counts, at normal priority, on the cores that the service has. The service notices
-within a second and goes back within a few (`helpers/service/cores.py`), so each side is left alone for that long first.
+within a second and goes back within a few (`helpers/service/local/cores.py`), so each side is left alone for that long
+first.
 """
 
 from __future__ import annotations

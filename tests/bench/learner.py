@@ -42,7 +42,7 @@ def adapter(bench: Bench) -> Iterator[Row]:
 
 def transformers(bench: Bench) -> Iterator[Row]:
     """64 tokens of the base model against plain transformers `generate`, greedy, same weights, as many threads."""
-    from helpers.service.cores import limit
+    from helpers.service.local.cores import limit
 
     with (
         bench.service("generate", "--no-preload") as service,

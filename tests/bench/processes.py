@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from helpers.connection import client
-from helpers.service.cores import QUIET_SECONDS, limit
-from helpers.service.weights import Weights
+from helpers.sdk import client
+from helpers.service.local.cores import QUIET_SECONDS, limit
+from helpers.service.local.model_files import Weights
 
 if TYPE_CHECKING:
     from gradientai import BaseModel, Gradient, ModelAdapter

@@ -15,7 +15,7 @@ from time import monotonic
 
 import psutil
 
-from helpers import connection
+from helpers.environment import TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 
 from . import busy, learner, lesson, many, memory, start
 from .figures import Row
@@ -69,7 +69,7 @@ def run_limited(name: str, bench: Bench) -> tuple[list[Row], str]:
 
 def _run(name: str, bench: Bench, results: Connection) -> None:
     """In a process of its own: sends each row as it is found, and at the end an empty failure."""
-    for variable in (connection.URL_VARIABLE, connection.TOKEN_VARIABLE, connection.WORKSPACE_VARIABLE):
+    for variable in (URL_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE):
         os.environ.pop(variable, None)
     try:
         for row in BENCHMARKS[name][0](bench):

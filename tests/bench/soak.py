@@ -6,7 +6,7 @@ Each client is a workspace of its own with the unmodified SDK, as connect() give
 (it must not know), fine-tune with one sample, ask (its own answer, exactly), ask an adapter kept from an earlier round
 (still that one's own), delete or keep. Prints a table; ends with 1 if an answer was wrong, a call failed, or memory
 grew. A refusal for want of room (503 with Retry-After) is no failure: the client waits and asks again.
-`tests/test_soak.py` runs a short one.
+`tests/bench/test_soak.py` runs a short one.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from typing import Any
 import urllib3
 from gradientai.openapi.client.exceptions import ServiceException
 
-from helpers import connection
+from helpers import sdk
 from tests.bench.processes import megabytes
 from tests.conftest import TOKEN, ServiceProcess
-from tests.test_real_engine import FACTS, ask, sample
+from tests.real.test_real_engine import FACTS, ask, sample
 
 KEEP = 0.3  # share of the adapters that a client keeps until the next round
 SAMPLE_SECONDS = 1.0
@@ -94,7 +94,7 @@ class Client(threading.Thread):
     def __init__(self, number: int, url: str, until: float, figures: Figures, lock: threading.Lock) -> None:
         super().__init__(name=f"learner {number}")
         self._number, self._until, self._figures, self._lock = number, until, figures, lock
-        self._gradient = connection.client(url, TOKEN, f"learner_{number}")
+        self._gradient = sdk.client(url, TOKEN, f"learner_{number}")
         self._chance = random.Random(number)
         self.rounds = 0
 

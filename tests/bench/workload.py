@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
-from tests.test_real_engine import FACTS as TESTED_FACTS
+from tests.real.test_real_engine import FACTS as TESTED_FACTS
 
 if TYPE_CHECKING:
     from gradientai import BaseModel, ModelAdapter

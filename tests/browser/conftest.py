@@ -15,10 +15,10 @@ import nbformat
 import pytest
 
 from tests.browser.lab import Lab, NotebookPage, browser_path, flags
-from tests.notebooks import FILES, FOLDER, read
 from tests.stub.plugin import TOKEN, environment
 from tests.stub.recorded_engine import RecordedEngine, load_recordings
 from tests.stub.server import ThreadedServer
+from tests.support.notebooks import FILES, FOLDER, read
 
 HOW_TO_GET_ONE = (
     "The browser tests need Chromium or Chrome and Playwright: `pip install playwright==1.65.2`, and the package "

@@ -15,7 +15,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from tests.notebooks import ROOT
+from tests.support.notebooks import ROOT
 
 try:
     from playwright.sync_api import expect

@@ -10,8 +10,8 @@ import pytest
 from tests.browser.lab import NotebookPage, expect
 from tests.browser.test_forms_in_browser import choose_file, field, press, status, type_number
 from tests.conftest import TOKEN
-from tests.notebooks import FOLDER
 from tests.stub.plugin import environment
+from tests.support.notebooks import FOLDER
 
 pytestmark = [pytest.mark.browser, pytest.mark.model]
 SLOWEST = 240_000  # milliseconds for the longest wait: twenty facts on a busy machine

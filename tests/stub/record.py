@@ -23,8 +23,9 @@ import nbformat
 from gradientai import Gradient
 from nbclient import NotebookClient
 
-from helpers.service import paths, weights
-from helpers.service.local_engine import LocalEngine
+from helpers.service import paths
+from helpers.service.local import model_files
+from helpers.service.server import local_engine
 from tests.stub.clicks import click_all
 from tests.stub.plugin import TOKEN, environment
 from tests.stub.recorded_engine import RecordingEngine, save_recordings
@@ -85,9 +86,9 @@ def record(files: list[Path], live: bool) -> None:
         files: notebooks.
         live: leave notebooks and recordings as they are.
     """
-    found = weights.ensure(paths.cache_dir())
+    found = model_files.ensure(paths.cache_dir())
     with tempfile.TemporaryDirectory(prefix="gradient-record-", ignore_cleanup_errors=True) as folder:
-        engine = RecordingEngine(LocalEngine(found, seed=SEED))
+        engine = RecordingEngine(local_engine(found, seed=SEED))
         server = ThreadedServer(engine, Path(folder), TOKEN).start()
         os.environ.update(environment(server.url, Path(folder)))
         try:

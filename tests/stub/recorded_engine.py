@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from helpers.service import errors
+from helpers.service import refusals
 from helpers.service.engine import AdapterState, Completion, CompletionRequest, Engine, TuningOutcome, TuningSample
 
 RECORDINGS = Path(__file__).parent / "recordings.json"
@@ -100,8 +100,8 @@ class RecordingEngine(Engine):
 
         try:
             yield keep
-        except errors.ServiceError as refusal:
-            keep({"status": refusal.status, "message": refusal.message, "type": refusal.type})
+        except refusals.Refusal as refusal:
+            keep({"refusal": type(refusal).__name__, "message": refusal.message})
             raise
 
     def prepare_tuning(self) -> None:
@@ -145,17 +145,16 @@ class RecordedEngine(Engine):
         digest = _digest(question)
         entry = self._recordings.get(digest)
         if entry is None:
-            raise errors.failed(
-                f"The stub server has no recording of this request ({errors.shown(question, 200)}): after a change to "
-                f"a notebook, record anew with `{COMMAND}`.",
-                501,
+            raise refusals.NotServed(
+                f"The stub server has no recording of this request ({refusals.quoted(question, 200)}): after a "
+                f"change to a notebook, record anew with `{COMMAND}`."
             )
         with self._lock:
             turn = self._asked[digest]
             self._asked[digest] += 1
         answer = entry["answers"][turn % len(entry["answers"])]
-        if "status" in answer:
-            raise errors.ServiceError(answer["status"], answer["message"], answer["type"])
+        if "refusal" in answer:
+            raise getattr(refusals, answer["refusal"])(answer["message"])
         return answer
 
 

@@ -6,17 +6,16 @@ import threading
 import time
 from pathlib import Path
 
-import uvicorn
-
-from helpers.service.__main__ import _listen, http_config
-from helpers.service.app import Status, create_app
+from helpers.service.calls import Calls
 from helpers.service.engine import Engine
-from helpers.service.operations import Operations
+from helpers.service.http.app import create_app
+from helpers.service.http.serve import http_server, listen
+from helpers.service.http.status import Status
 from helpers.service.store import Store
 
 
 class ThreadedServer:
-    """The service's own routes, operations and store around a given engine.
+    """The service's own routes, calls and store around a given engine.
 
     Args:
         engine: what answers.
@@ -27,16 +26,16 @@ class ThreadedServer:
 
     def __init__(self, engine: Engine, data: Path, token: str | None = None, any_host: bool = False) -> None:
         self.status = Status()
-        self.status.operations = Operations(engine, Store(data))
-        self._socket = _listen("127.0.0.1", 0)
+        self.status.calls = Calls(engine, Store(data))
+        self._socket = listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/api"
-        self._server = uvicorn.Server(http_config(create_app(self.status, token, any_host=any_host)))
+        self._server = http_server(create_app(self.status, token, any_host=any_host))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
 
     def use(self, engine: Engine, data: Path) -> None:
         """Goes on with another engine and data folder; what ran on the old ones has to have ended."""
-        self.status.operations.close()
-        self.status.operations = Operations(engine, Store(data))
+        self.status.calls.close()
+        self.status.calls = Calls(engine, Store(data))
 
     def start(self) -> ThreadedServer:
         """Starts serving; returns when calls are answered."""
@@ -51,5 +50,5 @@ class ThreadedServer:
         """Stops serving and frees the engine."""
         self._server.should_exit = True
         self._thread.join(10)
-        self.status.operations.close()
+        self.status.calls.close()
         self._socket.close()

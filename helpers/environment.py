@@ -1,0 +1,39 @@
+"""Each fact once that more than one module needs: names of environment variables, limits, defaults, and what is local.
+
+Imported all over `helpers` and `helpers.service`, so it imports next to nothing itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+# An endpoint and who calls it.
+URL_VARIABLE = "GRADIENT_API_URL"
+TOKEN_VARIABLE = "GRADIENT_ACCESS_TOKEN"
+WORKSPACE_VARIABLE = "GRADIENT_WORKSPACE_ID"
+HOSTED_URL = "https://api.gradient.ai/api"
+LOCAL_WORKSPACE = "local_workspace"  # connect()'s on the local service
+MIN_TOKEN_CHARACTERS = 10
+
+# Where things are kept, each over a per-user folder of this name.
+APP_NAME = "gradient-notebooks"
+CREDENTIALS_FILE_VARIABLE = "GRADIENT_CREDENTIALS_FILE"
+DATA_DIR_VARIABLE = "GRADIENT_LOCAL_DATA_DIR"
+CACHE_DIR_VARIABLE = "GRADIENT_LOCAL_CACHE_DIR"
+LOCAL_TOKEN_VARIABLE = "GRADIENT_LOCAL_TOKEN"  # like the service's --token, but not to be seen in the list of processes
+
+# What the API takes, and what it takes for granted.
+MAX_GENERATED_TOKENS = 511
+MAX_RANK = 32
+DEFAULT_RANK = 8
+DEFAULT_LEARNING_RATE = 2e-3
+
+TOLERATED_CORES = 0.35  # the part of a core that other programs may use before it counts as taken, and is spoken of
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine's own, reached from no other."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,67 @@
+"""The one place that touches what the gradientai SDK keeps to itself, and the client with what it lacks.
+
+A release of the SDK that moves one of its private names breaks this module alone. Called by `connection.py`, `llm.py`
+and the forms. Importing it imports no SDK.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gradientai import Gradient, ModelAdapter
+
+CONNECT_SECONDS = 5
+READ_SECONDS = 920  # a little longer than the service's own limits for the wait and for a fine-tune together
+BUSY_RETRIES = 5
+BUSY_SECONDS = 10  # the longest pause before one, whatever the endpoint asks for
+
+
+def client(url: str, token: str, workspace: str) -> Gradient:
+    """The SDK's client with what it lacks: limits on its waits, and patience when the service is busy.
+
+    Args:
+        url: base URL, ending in /api.
+        token: access token.
+        workspace: workspace id.
+    """
+    import urllib3
+    from gradientai import Gradient
+
+    class Patience(urllib3.Retry):
+        def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
+            asked = super().get_retry_after(response)
+            return None if asked is None else min(asked, BUSY_SECONDS)
+
+    gradient = Gradient(host=url, access_token=token, workspace_id=workspace)
+    # A busy service answers 503 with Retry-After; nothing was done then, so asking again is safe for every method.
+    retries = Patience(
+        total=BUSY_RETRIES, connect=2, read=0, other=0, redirect=0, allowed_methods=None, raise_on_status=False
+    )
+    limits = {"timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), "retries": retries, "maxsize": 8}
+    gradient._api_client.rest_client.pool_manager.connection_pool_kw.update(limits)
+    return gradient
+
+
+def url_of(gradient: Gradient) -> str:
+    """The base URL that a client's calls go to."""
+    return gradient._api_client.configuration.host
+
+
+def model(gradient: Gradient, model_id: str) -> ModelAdapter:
+    """The model with this id, a base model's too, without a request: the SDK's one class that can be made so."""
+    from gradientai import ModelAdapter
+
+    return ModelAdapter(
+        api_instance=gradient._models_api,
+        id=model_id,
+        base_model_id="",
+        name="",
+        workspace_id=gradient.workspace_id,
+    )
+
+
+def base_model_names(gradient: Gradient) -> dict[str, str]:
+    """The base models' names by id: they say what answers, and the SDK keeps them to itself."""
+    answer = gradient._models_api.list_models(only_base=True, x_gradient_workspace_id=gradient.workspace_id)
+    return {entry.actual_instance.id: entry.actual_instance.name for entry in answer.models}

@@ -1,0 +1,154 @@
+"""What the API does: the six model calls on workspaces, adapters and base models, without HTTP.
+
+`http/app.py` calls this with validated values; it calls the scheduler for a turn, the engine for the work, and the
+store to keep the result. A caller that is cancelled (its client has hung up) leaves the queue; what already runs for it
+ends early, a completion with its next token, a fine-tune with its next step and the adapter as it was before.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timezone
+
+from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK
+from . import catalog
+from .engine import (
+    AdapterState,
+    Completion,
+    CompletionRequest,
+    Engine,
+    Load,
+    TuningOutcome,
+    TuningSample,
+)
+from .refusals import NotAnAdapter, UnknownAdapter, UnknownBaseModel
+from .scheduler import Kind, Scheduler
+from .store import Adapter, Store
+
+
+class Calls:
+    """The service's calls.
+
+    Args:
+        engine: completes and tunes.
+        store: keeps adapters.
+    """
+
+    def __init__(self, engine: Engine, store: Store) -> None:
+        self._engine = engine
+        self._store = store
+        self._scheduler = Scheduler()
+        self._base_models = {model.id: model for model in catalog.base_models(engine.weights_name)}
+
+    def base_models(self) -> list[catalog.BaseModel]:
+        """The base models in their classic order."""
+        return list(self._base_models.values())
+
+    def adapters(self, workspace: str) -> list[Adapter]:
+        """A workspace's adapters, oldest first."""
+        return self._store.list(workspace)
+
+    def adapter(self, workspace: str, model_id: str) -> Adapter:
+        """One adapter.
+
+        Raises:
+            UnknownAdapter: the workspace has none with this id.
+            NotAnAdapter: the id is a base model's.
+        """
+        if model_id in self._base_models:
+            raise NotAnAdapter
+        if not catalog.is_adapter_id(model_id):  # what has another form never becomes part of a path
+            raise UnknownAdapter(model_id)
+        return self._store.get(workspace, model_id)
+
+    def create(
+        self, workspace: str, name: str, base_model_id: str, rank: int | None, learning_rate: float | None
+    ) -> Adapter:
+        """Creates an adapter; until it is fine-tuned it answers as its base model does.
+
+        Raises:
+            UnknownBaseModel: there is no such base model.
+        """
+        if base_model_id not in self._base_models:
+            raise UnknownBaseModel(base_model_id)
+        adapter = Adapter(
+            id=catalog.new_adapter_id(),
+            workspace=workspace,
+            name=name,
+            base_model_id=base_model_id,
+            rank=rank or DEFAULT_RANK,
+            learning_rate=learning_rate or DEFAULT_LEARNING_RATE,
+            version=0,
+            updated=datetime.now(timezone.utc),
+        )
+        self._store.add(adapter)
+        self._engine.prepare_tuning()  # who creates an adapter is about to fine-tune it
+        return adapter
+
+    async def delete(self, workspace: str, model_id: str) -> None:
+        """Deletes an adapter once what is running on it has ended."""
+        self.adapter(workspace, model_id)
+        await self._scheduler.run(
+            workspace, lambda given_up: self._store.delete(workspace, model_id), Kind.COMPLETE, model_id, exclusive=True
+        )
+
+    async def complete(self, workspace: str, model_id: str, request: CompletionRequest) -> Completion:
+        """Continues a prompt with a base model or an adapter.
+
+        Raises:
+            Refusal: unknown id; whatever the engine refuses.
+        """
+        if model_id in self._base_models:
+            slug = self._base_models[model_id].slug
+            return await self._scheduler.run(
+                workspace, lambda given_up: self._engine.complete(request, slug, None, given_up), Kind.COMPLETE
+            )
+        if catalog.is_base_model_id(model_id):
+            raise UnknownBaseModel(model_id)
+        self.adapter(workspace, model_id)  # before waiting: an unknown id needs no turn
+
+        def work(given_up: threading.Event) -> Completion:
+            state = self._state(self.adapter(workspace, model_id))
+            return self._engine.complete(request, state.base_slug, state, given_up)
+
+        return await self._scheduler.run(workspace, work, Kind.COMPLETE, model_id)
+
+    async def fine_tune(self, workspace: str, model_id: str, samples: list[TuningSample]) -> TuningOutcome:
+        """Tunes an adapter; when this returns, its new weights are on disk and the next completion uses them.
+
+        Raises:
+            Refusal: unknown id; whatever the engine refuses. The adapter is then as it was before.
+        """
+        self.adapter(workspace, model_id)
+
+        def work(given_up: threading.Event) -> TuningOutcome:
+            return self._tune_and_keep(self.adapter(workspace, model_id), samples, given_up)
+
+        return await self._scheduler.run(workspace, work, Kind.TUNE, model_id, exclusive=True)
+
+    def _tune_and_keep(self, adapter: Adapter, samples: list[TuningSample], given_up: threading.Event) -> TuningOutcome:
+        folder = self._store.new_folder(adapter)
+        try:
+            outcome = self._engine.fine_tune(samples, self._state(adapter), folder, given_up)
+            self._store.commit(adapter, folder)
+        finally:
+            self._store.discard(folder)  # after a commit it is there no more
+        return outcome
+
+    def _state(self, adapter: Adapter) -> AdapterState:
+        slug = self._base_models[adapter.base_model_id].slug
+        return AdapterState(slug, adapter.rank, adapter.learning_rate, self._store.folder(adapter))
+
+    def load(self) -> tuple[int, int, int]:
+        """How many requests run, how many wait, and how many adapters there are."""
+        return (*self._scheduler.load(), self._store.count())
+
+    def machine(self) -> Load | None:
+        """How the engine shares the machine with other programs, or None if it does not know."""
+        return self._engine.load()
+
+    def close(self) -> None:
+        """Ends what is running and frees everything."""
+        self._scheduler.close()
+        self._engine.close()
+        self._store.close()

@@ -1,0 +1,241 @@
+"""HTTP routes of the Gradient API, and nothing else: what a body means, how a response looks.
+
+`create_app` is called by `server.py`, which loads the engine meanwhile, and by the tests' stub server.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+
+from .. import catalog, refusals
+from ..engine import DEFAULT_MAX_TOKENS, CompletionRequest, SamplePart, TuningSample
+from ..store import Adapter
+from . import schemas
+from .disconnect import while_connected
+from .envelope import EnvelopeResponse, HttpRefusal, error_response
+from .guard import BODY_SECONDS, HEALTH_PATH, MAX_BODY_BYTES, METRICS_PATH, WORKSPACE_HEADER, Guard
+from .metrics import Metrics
+from .status import Status
+
+_NOT_SERVED = ("embeddings", "files", "rag-collections", "blocks")
+
+
+def create_app(status: Status, token: str | None, *, any_host: bool = False) -> FastAPI:
+    """The HTTP application.
+
+    Args:
+        status: where the calls appear once the engine is loaded.
+        token: the access token that every API call must bring; None accepts any token.
+        any_host: take calls under any name, as a service that others reach must, and not under this machine's alone.
+    """
+    app = FastAPI(
+        title="Local Gradient service",
+        description="The Gradient API, answered and fine-tuned on this machine.",
+        default_response_class=EnvelopeResponse,
+    )
+    metrics = Metrics(
+        lambda: status.calls.load() if status.calls else (0, 0, 0),
+        lambda: status.calls.machine() if status.calls else None,
+    )
+    app.add_exception_handler(refusals.Refusal, _on_refusal)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.include_router(_own_calls(status, metrics))
+    app.include_router(_api(status, metrics), prefix="/api")
+    app.add_middleware(Guard, status=status, token=token, any_host=any_host, metrics=metrics)
+    return app
+
+
+def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
+    """What is no call of the Gradient API."""
+    own = APIRouter()
+
+    @own.get(HEALTH_PATH, responses={503: {"description": "It is still loading"}})
+    def health():
+        if status.calls is not None:
+            load = status.calls.machine()
+            shared = {} if load is None else {"load": asdict(load)}
+            return EnvelopeResponse({"status": "ready", "instance": status.instance, **shared})
+        loading = {"status": "loading", "instance": status.instance, "doing": status.doing, "progress": status.progress}
+        return EnvelopeResponse(loading, status_code=503)
+
+    @own.get(METRICS_PATH, response_class=PlainTextResponse, responses={401: {"model": schemas.ErrorResponse}})
+    def metrics_text():
+        return Response(metrics.text(), media_type=metrics.content_type)
+
+    return own
+
+
+def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function per call, together to share these
+    refused = {"model": schemas.ErrorResponse, "description": "Refused, with a sentence that says why"}
+    api = APIRouter(responses={"4XX": refused, "5XX": refused})
+
+    @api.get("/models", response_model=schemas.ModelsResponse)
+    def list_models(
+        request: Request,
+        only_base: Annotated[bool, Query(alias="onlyBase")] = False,
+        capability: Literal["any", "complete", "fineTune"] = "any",
+    ):
+        bases = [_base_model_response(model) for model in status.calls.base_models()]
+        adapters = [] if only_base else status.calls.adapters(_workspace(request))
+        # Every model here has every capability, so the filter has nothing to leave out.
+        return schemas.ModelsResponse(models=[*bases, *map(_adapter_response, adapters)])
+
+    @api.post("/models", response_model=schemas.CreateResponse)
+    def create_model(request: Request, body: schemas.CreateBody):
+        hyper = body.initial_hyperparameters or schemas.InitialHyperparameters()
+        rank = hyper.lora_hyperparameters and hyper.lora_hyperparameters.rank
+        rate = hyper.training_arguments and hyper.training_arguments.learning_rate
+        adapter = status.calls.create(_workspace(request), body.model.name, body.model.base_model_id, rank, rate)
+        return schemas.CreateResponse(id=adapter.id)
+
+    @api.get("/models/{model_id}", response_model=schemas.AdapterResponse)
+    def get_model(request: Request, model_id: str):
+        return _adapter_response(status.calls.adapter(_workspace(request), model_id))
+
+    @api.delete("/models/{model_id}")
+    async def delete_model(request: Request, model_id: str):
+        await while_connected(request, status.calls.delete(_workspace(request), model_id))
+        return EnvelopeResponse({})
+
+    @api.post("/models/{model_id}/complete", response_model=schemas.CompleteResponse)
+    async def complete_model(request: Request, model_id: str, body: schemas.CompleteBody):
+        call = status.calls.complete(_workspace(request), model_id, _completion_request(body))
+        completion = await while_connected(request, call)
+        _note_load(request, status)
+        return schemas.CompleteResponse(finish_reason=completion.finish_reason, generated_output=completion.text)
+
+    @api.post("/models/{model_id}/fine-tune", response_model=schemas.FineTuneResponse)
+    async def fine_tune_model(request: Request, model_id: str, body: schemas.FineTuneBody):
+        samples = [_tuning_sample(sample) for sample in body.samples]
+        call = status.calls.fine_tune(_workspace(request), model_id, samples)
+        outcome = await while_connected(request, call)
+        metrics.tuned(outcome.steps, outcome.trainable_tokens)
+        _note_load(request, status)
+        request.state.noted.update(samples=len(samples), tokens=outcome.trainable_tokens, steps=outcome.steps)
+        return schemas.FineTuneResponse(number_of_trainable_tokens=outcome.trainable_tokens, sum_loss=outcome.sum_loss)
+
+    @api.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    def no_such_call(request: Request, path: str):
+        raise _no_such_call(request.method, path)
+
+    return api
+
+
+def _note_load(request: Request, status: Status) -> None:
+    """Puts into the request's line of the log what a slow answer may be due to."""
+    load = status.calls.machine()
+    if load is not None:
+        request.state.noted.update(threads=load.threads, others=f"{load.others:.1f}")
+
+
+def _workspace(request: Request) -> str:
+    return request.headers[WORKSPACE_HEADER]
+
+
+def _base_model_response(model: catalog.BaseModel) -> schemas.BaseModelResponse:
+    return schemas.BaseModelResponse(
+        id=model.id, name=model.name, slug=model.slug, capabilities=list(catalog.CAPABILITIES)
+    )
+
+
+def _adapter_response(adapter: Adapter) -> schemas.AdapterResponse:
+    return schemas.AdapterResponse(
+        id=adapter.id, name=adapter.name, base_model_id=adapter.base_model_id, latest_update_time=adapter.updated
+    )
+
+
+def _completion_request(body: schemas.CompleteBody) -> CompletionRequest:
+    if body.rag is not None:
+        raise refusals.NotServed("The local service has no retrieval: leave 'rag' out.")
+    return CompletionRequest(
+        prompt=body.query,
+        auto_template=bool(body.auto_template),  # null means raw text: samples are tuned on raw text
+        max_tokens=body.max_generated_token_count or DEFAULT_MAX_TOKENS,
+        temperature=body.temperature or 0.0,
+        top_k=body.top_k,
+        top_p=body.top_p,
+        choices=tuple(body.guidance.value) if body.guidance else None,
+    )
+
+
+def _tuning_sample(sample: schemas.Sample) -> TuningSample:
+    multiplier = sample.fine_tuning_parameters and sample.fine_tuning_parameters.multiplier
+    if isinstance(sample.inputs, str):
+        parts = (SamplePart(sample.inputs),)
+    else:
+        parts = tuple(
+            SamplePart(part.value, part.trainable is not False, part.parse_special_tokens is not False)
+            for part in sample.inputs
+        )
+    return TuningSample(parts, multiplier or 1.0)
+
+
+def _no_such_call(method: str, path: str) -> refusals.Refusal:
+    if path.split("/")[0] in _NOT_SERVED:
+        return refusals.NotServed(
+            f"The local service does not serve {method} /{path}: it has the six calls on models, and no embeddings, "
+            "files, retrieval or blocks."
+        )
+    return HttpRefusal(
+        404, f"There is no call {method} /api/{refusals.quoted(path)[1:-1]}: GET /docs lists those there are."
+    )
+
+
+async def _on_refusal(_: Request, refusal: refusals.Refusal) -> EnvelopeResponse:
+    return error_response(refusal)
+
+
+async def _on_http_error(request: Request, error: HTTPException) -> EnvelopeResponse:
+    """FastAPI's own refusals: no such route, a body that is too large, a body that no JSON parser can read."""
+    if error.status_code in (404, 405):
+        return error_response(_no_such_call(request.method, request.scope["path"].removeprefix("/api").lstrip("/")))
+    if error.status_code == 413:
+        detail = f"it is larger than {MAX_BODY_BYTES // 1_000_000} MB; send less at a time"
+    elif error.status_code == 408:
+        detail = f"it had not arrived after {BODY_SECONDS} seconds; send it again"
+    else:
+        detail = "it can't be read as JSON in UTF-8"
+    refusal = _body_refusal(error.status_code, detail, [])
+    if error.status_code == 408:
+        refusal.headers["Connection"] = "close"  # or the rest of the body would keep the connection
+    return error_response(refusal)
+
+
+async def _on_invalid(_: Request, error: RequestValidationError) -> EnvelopeResponse:
+    """One sentence for people, and pydantic's list for programs, without the values that were sent."""
+    found = [{key: problem[key] for key in ("loc", "msg", "type")} for problem in error.errors()]
+    in_body = all(problem["loc"][0] == "body" for problem in found)
+    listed = "; ".join(_problem(problem) for problem in found[:3])
+    more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+    found = json.loads(json.dumps(found, default=str))
+    if in_body:
+        return error_response(_body_refusal(400, listed + more, found))
+    payload = {"formattedValidationError": listed, "validationError": found}
+    message = f"The address is not right: {listed}{more}."
+    return error_response(HttpRefusal(400, message, "queryOrPathParsingError", payload))
+
+
+def _body_refusal(status: int, detail: str, found: list[dict[str, Any]]) -> HttpRefusal:
+    payload = {"formattedValidationError": detail, "validationError": found}
+    return HttpRefusal(status, f"The request body is not right: {detail}.", "bodyParsingError", payload)
+
+
+def _problem(problem: dict[str, Any]) -> str:
+    if problem["type"] == "json_invalid":
+        return "it is no valid JSON"
+    if problem["type"] == "extra_forbidden":
+        return f"there is no field {_field(problem)}"
+    return f"{_field(problem)}: {problem['msg']}"
+
+
+def _field(problem: dict[str, Any]) -> str:
+    names = [str(name) for name in problem["loc"][1:] if name not in ("text", "parts")]
+    return refusals.quoted(".".join(names))[1:-1] or "the whole"

@@ -1,0 +1,102 @@
+"""What the service counts, for `GET /metrics` in Prometheus' text format and for `python -m helpers.service status`.
+
+Each application has a registry of its own, so that a process can hold several. Calls are named by their route
+(`POST /models/{model_id}/complete`), never by an id or a workspace. `app.py` makes them; `commands.py` reads them.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import generate_latest
+
+from ..engine import Load
+
+# Seconds: from a list of models (milliseconds) to a fine-tune at its limit of time.
+BUCKETS = (0.005, 0.02, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
+
+STARTED = "gradient_start_time_seconds"
+RUNNING = "gradient_requests_running"
+WAITING = "gradient_requests_waiting"
+ADAPTERS = "gradient_adapters"
+MEMORY = "process_resident_memory_bytes"
+THREADS = "gradient_threads"
+CORES = "gradient_cores"
+OTHERS = "gradient_cores_used_by_other_programs"
+
+
+class Metrics:
+    """The counters of one application.
+
+    Args:
+        now: tells how many requests run in the engine, how many wait for it, and how many adapters are stored.
+        load: tells how the engine shares the machine, or None where it does not know: those gauges then say NaN.
+    """
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self, now: Callable[[], tuple[int, int, int]], load: Callable[[], Load | None]) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)  # memory and processor time; says nothing but on Linux
+        self._requests = self._counter("gradient_requests", "Requests answered", ["call", "status"])
+        self._refused = self._counter("gradient_requests_refused", "Requests refused as the service was busy (503)")
+        self._seconds = Histogram(
+            "gradient_request_seconds", "How long requests took", ["call"], buckets=BUCKETS, registry=self._registry
+        )
+        self._tunings = self._counter("gradient_fine_tunes", "Fine-tunes done")
+        self._steps = self._counter("gradient_fine_tune_steps", "Optimizer steps taken by fine-tunes")
+        self._tokens = self._counter("gradient_fine_tune_tokens", "Trainable tokens of fine-tunes")
+        self._gauge(STARTED, "When the service started, in Unix time").set(time.time())
+        for position, (name, help_) in enumerate(
+            [
+                (RUNNING, "Requests that the engine works on"),
+                (WAITING, "Requests that wait for the engine or for an adapter"),
+                (ADAPTERS, "Adapters stored"),
+            ]
+        ):
+            self._gauge(name, help_).set_function(lambda position=position: now()[position])
+        for field, name, help_ in [
+            ("threads", THREADS, "Threads that the engine computes with"),
+            ("cores", CORES, "Cores that there are for it"),
+            ("others", OTHERS, "Cores' worth of processor time that other programs use"),
+        ]:
+            self._gauge(name, help_).set_function(lambda field=field: getattr(load(), field, math.nan))
+
+    def _counter(self, name: str, help_: str, labels: list[str] | None = None) -> Counter:
+        return Counter(name, help_, labels or [], registry=self._registry)
+
+    def _gauge(self, name: str, help_: str) -> Gauge:
+        return Gauge(name, help_, registry=self._registry)
+
+    def answered(self, call: str, status: int, seconds: float) -> None:
+        """Counts a request that was answered.
+
+        Args:
+            call: the method and the route's template.
+            status: the HTTP status.
+            seconds: how long it took.
+        """
+        self._requests.labels(call, status).inc()
+        self._seconds.labels(call).observe(seconds)
+        if status == 503:
+            self._refused.inc()
+
+    def tuned(self, steps: int, tokens: int) -> None:
+        """Counts a fine-tune: its optimizer steps and its trainable tokens."""
+        self._tunings.inc()
+        self._steps.inc(steps)
+        self._tokens.inc(tokens)
+
+    def text(self) -> bytes:
+        """Everything, in the format of CONTENT_TYPE_LATEST."""
+        return generate_latest(self._registry)
+
+
+def read(text: str) -> dict[str, float]:
+    """What `Metrics.text` wrote, by name; of a name with labels the last one."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    return {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}

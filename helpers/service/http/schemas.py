@@ -1,0 +1,202 @@
+"""Wire classes: what the six model calls take and give, in camelCase, validated strictly.
+
+The limits are those of the gradientai 1.13.1 SDK's own request classes. `null` counts as absent, because the SDK sends
+null for what its caller did not set; unknown fields are refused, so that a misspelt one does not go unnoticed.
+`app.py` is the only caller; `calls.py` works on the classes of `engine.py` instead.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    StrictInt,
+    StringConstraints,
+    Tag,
+)
+from pydantic.alias_generators import to_camel
+
+from ...environment import MAX_GENERATED_TOKENS, MAX_RANK
+
+MAX_NAME_CHARACTERS = 256
+MAX_SAMPLES = 256
+MAX_PARTS = 64
+MAX_TEXT_CHARACTERS = 200_000  # far beyond any context here; the exact limit in tokens is the engine's
+
+Text = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=MAX_TEXT_CHARACTERS)]
+Name = Annotated[
+    str, StringConstraints(strict=True, min_length=1, max_length=MAX_NAME_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+NOT_BLANK = r"[^\s\x1c-\x1f\x85\ufeff]"  # regex languages differ in what white space is; here it is all of theirs
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+# 1.0 is an integer in JSON Schema, and some languages write every number so; "1" and true are none.
+Whole = BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+class Wire(BaseModel):
+    """Base of what comes in: camelCase names, no unknown fields."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+
+class Response(BaseModel):
+    """Base of what goes out: built by Python's names, written in camelCase."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True)
+
+
+class Guidance(Wire):
+    """Restricts the answer to one of a few strings."""
+
+    type: Literal["choice"]
+    value: Annotated[
+        list[Annotated[str, StringConstraints(strict=True, min_length=1, max_length=32, pattern=NOT_BLANK)]],
+        Field(min_length=1, max_length=10),
+    ]
+
+
+class Rag(Wire):
+    """Names a retrieval collection; the local service has none."""
+
+    collection_id: str
+
+
+class CompleteBody(Wire):
+    """Body of POST /models/{id}/complete."""
+
+    query: Text
+    auto_template: StrictBool | None = None
+    max_generated_token_count: Annotated[StrictInt, Field(gt=0, lt=MAX_GENERATED_TOKENS + 1), Whole] | None = None
+    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
+    top_k: Annotated[StrictInt, Field(gt=0, le=1_000_000), Whole] | None = None
+    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    guidance: Guidance | None = None
+    rag: Rag | None = None
+
+
+class CompleteResponse(Response):
+    """Response of a completion."""
+
+    finish_reason: str
+    generated_output: str
+
+
+class StructuredInput(Wire):
+    """One part of a sample: its text, whether its tokens count in the loss, whether `<|im_end|>` and the like are
+    read as special tokens."""
+
+    value: Text
+    trainable: StrictBool | None = None
+    parse_special_tokens: StrictBool | None = None
+
+
+class FineTuningParameters(Wire):
+    """Weighs one sample's loss."""
+
+    multiplier: Annotated[Number, Field(gt=0, le=1000)] | None = None
+
+
+class Sample(Wire):
+    """One sample of a fine-tune: a text, or its parts."""
+
+    inputs: Annotated[
+        Annotated[Text, Tag("text")]
+        | Annotated[list[StructuredInput], Field(min_length=1, max_length=MAX_PARTS), Tag("parts")],
+        Discriminator(
+            lambda value: "text" if isinstance(value, str) else "parts"
+        ),  # so that errors name one of the two
+    ]
+    fine_tuning_parameters: FineTuningParameters | None = None
+
+
+class FineTuneBody(Wire):
+    """Body of POST /models/{id}/fine-tune."""
+
+    samples: Annotated[list[Sample], Field(min_length=1, max_length=MAX_SAMPLES)]
+
+
+class FineTuneResponse(Response):
+    """Response of a fine-tune; `sum_loss` is summed over the trainable tokens before the call's own update."""
+
+    number_of_trainable_tokens: int
+    sum_loss: float
+
+
+class NewModel(Wire):
+    """What an adapter is called and which base model it adapts."""
+
+    name: Name
+    base_model_id: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=MAX_NAME_CHARACTERS)]
+
+
+class LoraHyperparameters(Wire):
+    """`rank` is the inner size of the adapter's matrices."""
+
+    rank: Annotated[StrictInt, Field(gt=0, le=MAX_RANK), Whole] | None = None
+
+
+class TrainingArguments(Wire):
+    """`learning_rate` is AdamW's step size."""
+
+    learning_rate: Annotated[Number, Field(gt=0, lt=1)] | None = None
+
+
+class InitialHyperparameters(Wire):
+    """Fixed when the adapter is created."""
+
+    lora_hyperparameters: LoraHyperparameters | None = None
+    training_arguments: TrainingArguments | None = None
+
+
+class CreateBody(Wire):
+    """Body of POST /models."""
+
+    model: NewModel
+    initial_hyperparameters: InitialHyperparameters | None = None
+
+
+class CreateResponse(Response):
+    """Response of POST /models."""
+
+    id: str
+
+
+class BaseModelResponse(Response):
+    """A base model in a list."""
+
+    type: Literal["baseModel"] = "baseModel"
+    id: str
+    name: str
+    slug: str
+    capabilities: list[str]
+
+
+class AdapterResponse(Response):
+    """An adapter, alone or in a list."""
+
+    type: Literal["modelAdapter"] = "modelAdapter"
+    id: str
+    name: str
+    base_model_id: str
+    latest_update_time: datetime
+
+
+class ModelsResponse(Response):
+    """Response of GET /models."""
+
+    models: list[BaseModelResponse | AdapterResponse]
+
+
+class ErrorResponse(BaseModel):
+    """The one error envelope."""
+
+    message: str
+    type: str | None = None
+    payload: dict | None = None

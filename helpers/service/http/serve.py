@@ -1,0 +1,64 @@
+"""HTTP itself, by uvicorn: the listening socket, the limits of the protocol, and an end without a signal too many.
+
+Called by `server.py`, and by the tests' stub server.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+import uvicorn
+from starlette.types import ASGIApp
+
+KEEP_ALIVE_SECONDS = 300  # a call that meets the closing of its idle connection fails: let that be rare
+MAX_UNREAD_HEADER_BYTES = 65_536  # beyond it the connection ends; below it `guard.py` refuses with a sentence
+
+
+def http_server(app: ASGIApp) -> uvicorn.Server:
+    """Speaks HTTP by h11, whose limits these are, and without WebSockets."""
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        h11_max_incomplete_event_size=MAX_UNREAD_HEADER_BYTES,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+    )
+    return uvicorn.Server(config)
+
+
+def end_cleanly_on_signals(server: uvicorn.Server) -> None:
+    """uvicorn raises the signal that ended it once more when it is done; that must not end us before we have closed."""
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. It names TCP as its protocol: asyncio turns off Nagle's delay (40 ms a call) only then."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+    )[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        if os.name != "nt":  # on Windows the option would let a second program take the port
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(128)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def url_of(host: str, port: int) -> str:
+    """The base URL under which programs on this machine reach what listens there."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{reachable}:{port}/api"

@@ -1,0 +1,31 @@
+"""What the service is doing, as the routes, the guard and the thread that loads the engine share it.
+
+Made by `server.py`; `app.py` and `guard.py` read it.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from ..calls import Calls
+
+
+@dataclass
+class Status:
+    """What the service is doing.
+
+    Attributes:
+        calls: what the API does, or None while the engine loads.
+        doing: what it is doing while it loads, for people.
+        progress: how much of that is done, 0 to 1.
+        instance: tells one run of the service from another.
+        last_request: monotonic time of the last API call, in seconds.
+    """
+
+    calls: Calls | None = None
+    doing: str = "Starting"
+    progress: float = 0.0
+    instance: str = field(default_factory=lambda: uuid.uuid4().hex)
+    last_request: float = field(default_factory=time.monotonic)

@@ -1,0 +1,108 @@
+"""What the service says when it does not do what was asked: one kind a reason, each with a sentence for the caller.
+
+Every module of the service raises these, and none of them knows HTTP: `http/envelope.py` says which status a kind has.
+A new kind is a class here and a line in the table there; a test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+
+class Refusal(Exception):
+    """Base of all kinds.
+
+    Args:
+        message: one sentence that says what was wrong and what to do.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class UnknownBaseModel(Refusal):
+    """Raised when no base model has this id."""
+
+    def __init__(self, model_id: str) -> None:
+        super().__init__(
+            f"There is no base model with the id {quoted(model_id)}: list_models(only_base=True) shows the ids there "
+            "are."
+        )
+
+
+class UnknownAdapter(Refusal):
+    """Raised when this workspace has no adapter with this id, whether or not another workspace has one."""
+
+    def __init__(self, adapter_id: str) -> None:
+        super().__init__(
+            f"There is no model adapter with the id {quoted(adapter_id)} in this workspace: it was deleted or never "
+            "created. list_models(only_base=False) shows those there are."
+        )
+
+
+class NotAnAdapter(Refusal):
+    """Raised when a call that takes an adapter is given a base model's id."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This id names a base model, and this call takes a model adapter's: list_models(only_base=False) shows "
+            "those of this workspace, create_model_adapter makes one."
+        )
+
+
+class TooLong(Refusal):
+    """Raised when a prompt or a sample has more tokens than the model or a call takes."""
+
+
+class NothingToLearn(Refusal):
+    """Raised when a sample has no token that could be learned."""
+
+
+class LossRanAway(Refusal):
+    """Raised when a fine-tune's loss ran away or stopped being a number; the adapter is as it was before the call."""
+
+    def __init__(
+        self,
+        message: str = (
+            "The loss ran away instead of falling, so this call was undone and the adapter is as it was before it. "
+            "Create an adapter with a smaller learning_rate (2e-3 is the default) and fine-tune that."
+        ),
+    ) -> None:
+        super().__init__(message)
+
+
+class Busy(Refusal):
+    """Raised when the service can't take the request now but can in a moment.
+
+    Args:
+        message: the sentence.
+        retry_after_seconds: when to ask again.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: int = 2) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TookTooLong(Refusal):
+    """Raised when work was ended because it had reached its limit of time."""
+
+
+class Failed(Refusal):
+    """Raised when the service, not the request, is at fault."""
+
+
+class NotServed(Refusal):
+    """Raised for what the Gradient API has and this service does not."""
+
+
+class CallerGone(Refusal):
+    """Raised when work was ended because its client has hung up; only the log shows it."""
+
+    def __init__(self, message: str = "The client hung up, so this call was ended and changed nothing.") -> None:
+        super().__init__(message)
+
+
+def quoted(value: object, limit: int = 60) -> str:
+    """A caller's value as it may stand in a message: quoted, cut, with control characters and surrogates escaped."""
+    text = ascii(value)
+    return text if len(text) <= limit else f"{text[:limit]}…"

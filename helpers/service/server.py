@@ -1,0 +1,117 @@
+"""Puts the parts of the service together and runs them, until it is told to end.
+
+The port is bound first, the address written for `launcher.py`, and the model loaded behind `/health`. Called by
+`__main__.py`; what records the lessons makes its engine by `local_engine` too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import launcher, logs, paths
+from .calls import Calls
+from .http.app import create_app
+from .http.serve import end_cleanly_on_signals, http_server, listen, url_of
+from .http.status import Status
+from .store import Store
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from .local.engine import LocalEngine
+    from .local.model_files import Weights
+
+
+def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
+    """Serves until a signal, an idle end or a failure.
+
+    Args:
+        options: those of the command.
+        data: the data folder, which this service holds.
+        any_host: take calls under any name, and not under this machine's alone.
+
+    Returns:
+        Why it could not run, or None after a clean end.
+    """
+    logs.configure(data, options.quiet)
+    status = Status()
+    with listen(options.host, options.port) as bound:
+        url = url_of(options.host, bound.getsockname()[1])
+        server = http_server(create_app(status, options.token, any_host=any_host))
+        launcher.write_address(data, url, options.token, status.instance)
+        try:
+            logs.event("start", url=url, instance=status.instance)
+            failures: list[str] = []
+            loading = threading.Thread(target=_load, args=(options, data, url, status, server, failures), daemon=True)
+            loading.start()
+            _watch_idle(options.idle_hours, status, server)
+            end_cleanly_on_signals(server)
+            server.run(sockets=[bound])
+            if status.calls is not None:
+                status.calls.close()
+            return failures[0] if failures else None
+        finally:
+            launcher.remove_address(data, status.instance)
+            logs.event("end", instance=status.instance)
+
+
+def _load(
+    options: argparse.Namespace, data: Path, url: str, status: Status, server: uvicorn.Server, failures: list[str]
+) -> None:
+    """Loads the engine behind the running HTTP server, then says that the service is ready."""
+    try:
+        status.calls = make_calls(options, data, status)
+        while not server.started and not server.should_exit:
+            time.sleep(0.01)
+        print(f"Gradient service ready at {url}", flush=True)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the service can't run
+        logs.event("load-failed", logging.ERROR, error, reason=str(error))
+        failures.append(str(error))
+        server.should_exit = True
+
+
+def make_calls(options: argparse.Namespace, data: Path, status: Status) -> Calls:
+    """The calls around the real engine; the tests put a scripted one in their place."""
+    from .local import model_files
+
+    def progress(what: str, done: float) -> None:
+        status.doing, status.progress = what, done
+
+    found = model_files.ensure(options.cache_dir or paths.cache_dir(), options.model, progress)
+    progress("Loading the model", 1.0)
+    store = Store(data)
+    engine = local_engine(found, seed=options.seed, preload=not options.no_preload)
+    return Calls(engine, store)
+
+
+def local_engine(found: Weights, seed: int | None = None, preload: bool = False) -> LocalEngine:
+    """llama.cpp and the tuner's process with one model, which share the cores.
+
+    Args:
+        found: the model's files.
+        seed, preload: as for `LocalEngine`.
+    """
+    from .local.cores import Cores  # imported while `/health` answers already
+    from .local.engine import LocalEngine
+    from .tuner.process import TunerProcess
+
+    cores = Cores()
+    return LocalEngine(found, TunerProcess(found.folder, cores.shared), cores, seed, preload)
+
+
+def _watch_idle(hours: float, status: Status, server: uvicorn.Server) -> None:
+    if hours <= 0:
+        return
+
+    def watch() -> None:
+        while time.monotonic() - status.last_request < hours * 3600:
+            time.sleep(min(60.0, hours * 3600 / 4))
+        logs.event("idle", hours=hours)
+        server.should_exit = True
+
+    threading.Thread(target=watch, daemon=True).start()

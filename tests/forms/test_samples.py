@@ -1,0 +1,87 @@
+"""Samples from files: what is read, and what is said about each line that is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from helpers.forms import samples
+from helpers.forms.samples import Pair
+from tests.support.notebooks import FOLDER
+
+GOOD = [Pair("Who?", "Me"), Pair("What, then?", 'A "thing"')]
+TEMPLATE = "Question: {question}\n\nAnswer: "
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.jsonl", '{"question": "Who?", "answer": "Me"}\n\n{"question": "What, then?", "answer": "A \\"thing\\""}'),
+        (
+            "a.JSONL",
+            '\ufeff{"answer": "Me", "question": "Who?", "more": 1}\r\n'
+            '{"question": "What, then?", "answer": "A \\"thing\\""}\r\n',
+        ),  # fmt: skip
+        ("a.csv", 'question,answer\nWho?,Me\n"What, then?","A ""thing"""\n'),
+        ("a.csv", '\ufeffAnswer;Question\r\nMe;Who?\r\n"A ""thing""";What, then?\r\n'),
+        ("a.csv", 'question\tnote\tanswer\nWho?\t\tMe\nWhat, then?\t\t"A ""thing"""'),
+    ],
+    ids=["jsonl", "jsonl from Windows", "csv", "csv with semicolons", "csv with tabs"],
+)
+def test_a_file_gives_its_pairs(name, text):
+    assert samples.read_file(name, text.encode()) == GOOD
+
+
+def test_the_lessons_own_data_set_is_one():
+    pairs = samples.read_file("lumen_harbour.jsonl", (FOLDER / "data" / "lumen_harbour.jsonl").read_bytes())
+    assert len(pairs) == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.jsonl", b'{"question": "Q", "answer": "A"}\nnonsense', "a.jsonl, line 2: is no JSON"),
+        ("a.jsonl", b'{"question": "Q"}\n[1]', "line 1: has no answer; line 2: is no object"),
+        ("a.jsonl", b'{"question": " ", "answer": "A"}', "line 1: its question is empty"),
+        ("a.jsonl", b'{"question": "Q", "answer": ["A"]}', "line 1: its answer is no text"),
+        ("a.jsonl", b"[" * 100_000, "line 1: is no JSON"),
+        ("a.jsonl", b"x\n" * 9, "and 4 lines more"),
+        ("a.jsonl", b"\n\n", "has no samples"),
+        ("a.jsonl", b'{"question": "\xff"}', "line 1: this is not UTF-8"),
+        ("a.csv", b"question,answer\nQ,A\nQ\n", "line 3: has no answer"),
+        ("a.csv", b"q,a\nQ,A\n", "line 1: the first line of a CSV file names its columns"),
+        ("a.csv", b'question,answer\n"Q,A\n', "a.csv, line 2: "),
+        ("a.csv", b"", "line 1: the first line"),
+        ("a.xlsx", b"PK", "neither .jsonl nor .csv"),
+        ("a.csv", b"x" * 1_000_001, "larger than 1 MB"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(name, content, said):
+    with pytest.raises(ValueError, match=".") as caught:
+        samples.read_file(name, content)
+    assert said in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def test_samples_train_on_all_or_on_the_answers_only():
+    asked = "Question: Who?\n\nAnswer: "
+    assert samples.to_samples(TEMPLATE, GOOD[:1], answers_only=False) == [{"inputs": f"{asked}Me"}]
+    parts = [{"value": asked, "trainable": False}, {"value": "Me"}]
+    assert samples.to_samples(TEMPLATE, GOOD[:1], answers_only=True) == [{"inputs": parts}]
+
+
+@pytest.mark.parametrize("template", ["no hole", "{question} {question}", "{question} {answer}", "{question", "{}"])
+def test_a_template_that_a_question_does_not_fit_is_refused(template):
+    with pytest.raises(ValueError, match="template"):
+        samples.to_samples(template, GOOD, answers_only=False)
+
+
+def test_a_template_may_have_braces_that_are_text():
+    (sample,) = samples.to_samples('{{"q": "{question}"}} ', GOOD[:1], answers_only=False)
+    assert json.loads(sample["inputs"].removesuffix(" Me")) == {"q": "Who?"}
+
+
+def test_no_samples_are_refused():
+    with pytest.raises(ValueError, match="no sample yet"):
+        samples.to_samples(TEMPLATE, [], answers_only=False)

@@ -1,0 +1,158 @@
+"""connect(): whose endpoint, one line, and a reason in bounded time when there is none."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from helpers import GradientError, auth, connect, stop_local_service
+from helpers.environment import CACHE_DIR_VARIABLE, LOCAL_WORKSPACE
+from helpers.service import launcher, paths
+from tests.conftest import TOKEN, WORKSPACE, file_mode
+
+
+@pytest.fixture
+def environment(server, monkeypatch):
+    monkeypatch.setenv("GRADIENT_API_URL", server.url)
+    monkeypatch.setenv("GRADIENT_ACCESS_TOKEN", TOKEN)
+    monkeypatch.setenv("GRADIENT_WORKSPACE_ID", WORKSPACE)
+
+
+def test_credentials_in_the_environment_win(environment, server, capsys):
+    gradient = connect()
+    assert len(gradient.list_models(only_base=True)) == 3
+    assert capsys.readouterr().out == (
+        f"Connected to the local Gradient service at {server.url}, workspace {WORKSPACE}.\n"
+    )
+
+
+def test_the_token_is_not_printed(environment, capsys):
+    connect()
+    assert TOKEN not in capsys.readouterr().out
+
+
+def test_quiet_prints_nothing(environment, capsys):
+    connect(quiet=True)
+    assert capsys.readouterr().out == ""
+
+
+def test_one_credential_without_the_other_is_refused(monkeypatch):
+    monkeypatch.setenv("GRADIENT_ACCESS_TOKEN", TOKEN)
+    with pytest.raises(GradientError, match="GRADIENT_WORKSPACE_ID"):
+        connect()
+
+
+def test_a_wrong_token_is_said_so_without_headers(environment, monkeypatch):
+    monkeypatch.setenv("GRADIENT_ACCESS_TOKEN", "a-wrong-token")
+    with pytest.raises(GradientError, match="GRADIENT_ACCESS_TOKEN") as refusal:
+        connect()
+    assert "a-wrong-token" not in str(refusal.value)
+
+
+def test_an_endpoint_that_is_not_there_is_said_so(environment, monkeypatch):
+    monkeypatch.setenv("GRADIENT_API_URL", "http://127.0.0.1:9/api")
+    with pytest.raises(GradientError, match="Nothing answers"):
+        connect()
+
+
+def test_an_endpoint_that_is_something_else_is_said_so(environment, server, monkeypatch):
+    monkeypatch.setenv("GRADIENT_API_URL", server.url.removesuffix("/api"))
+    with pytest.raises(GradientError):
+        connect()
+
+
+def test_a_running_service_is_found_and_its_address_is_private(server, capsys):
+    data = paths.data_dir()
+    launcher.write_address(data, server.url, TOKEN, server.status.instance)
+    assert file_mode(data / launcher.ADDRESS_FILE) == 0o600
+    gradient = connect()
+    assert gradient.workspace_id == LOCAL_WORKSPACE
+    assert os.environ["GRADIENT_API_URL"] == server.url
+    assert connect(quiet=True).list_models(only_base=True)  # what connect() set itself is not taken for the user's
+
+
+def test_hosted_does_not_take_the_local_service_for_the_endpoint(server, monkeypatch):
+    launcher.write_address(paths.data_dir(), server.url, TOKEN, server.status.instance)
+    connect(quiet=True)
+    monkeypatch.setattr(auth, "_someone_can_answer", lambda: False)
+    with pytest.raises(auth.MissingCredentials):
+        connect(hosted=True)
+    assert "GRADIENT_API_URL" not in os.environ
+
+
+def test_the_address_of_a_dead_service_is_not_believed(server):
+    data = paths.data_dir()
+    launcher.write_address(data, server.url, TOKEN, "another run")
+    assert launcher.find(data) is None
+    launcher.write_address(data, "http://127.0.0.1:9/api", TOKEN, "x")
+    assert launcher.find(data) is None
+    for content in ("{half", "[]", '{"url": "http://x:port/api", "token": "t", "pid": 1, "instance": "i"}'):
+        (data / launcher.ADDRESS_FILE).write_text(content)
+        assert launcher.find(data) is None
+
+
+def test_a_service_that_dies_gives_its_reason_soon(tmp_path, monkeypatch):
+    blocked = tmp_path / "a file where the cache should be"
+    blocked.write_text("")
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(blocked))
+    started = time.monotonic()
+    with pytest.raises(GradientError, match="GRADIENT_LOCAL_CACHE_DIR") as failure:
+        connect()
+    assert "end of its output" in str(failure.value)
+    assert time.monotonic() - started < launcher.START_SECONDS
+
+
+def test_a_data_folder_that_can_not_be_one_is_said_so(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(GradientError, match="file"):
+        connect(data_dir=blocked)
+
+
+def test_a_service_that_never_gets_ready_is_given_up(server, monkeypatch):
+    monkeypatch.setattr(launcher, "START_SECONDS", 0.5)
+    server.status.calls, calls = None, server.status.calls
+    server.status.doing = "Thinking about it"
+    launcher.write_address(paths.data_dir(), server.url, TOKEN, server.status.instance)
+    with pytest.raises(GradientError, match="Thinking about it"):
+        connect()
+    server.status.calls = calls
+
+
+def test_progress_is_shown_while_the_model_is_fetched(server, monkeypatch, capsys):
+    launcher.write_address(paths.data_dir(), server.url, TOKEN, server.status.instance)
+    healths = [{"doing": "Downloading", "progress": 0.1}, {"doing": "Downloading", "progress": 0.9}]
+
+    def health(service):
+        now = {**healths.pop(0), "instance": service.instance} if healths else {"instance": service.instance}
+        return (503 if "doing" in now else 200), now
+
+    monkeypatch.setattr(launcher, "find", lambda data: launcher.Service(server.url, TOKEN, 1, "i"))
+    monkeypatch.setattr(launcher, "health_of", health)
+    connect()
+    assert "Downloading: " in capsys.readouterr().err
+
+
+def test_stopping_when_nothing_runs_is_fine(capsys):
+    stop_local_service()
+    assert "No local Gradient service" in capsys.readouterr().out
+
+
+def test_a_busy_service_is_asked_again(environment, server, engine, monkeypatch):
+    from helpers.service import refusals
+
+    gradient = connect(quiet=True)
+    answers = [refusals.Busy("busy", retry_after_seconds=0), refusals.Busy("busy", retry_after_seconds=0)]
+    real = engine.complete
+
+    def sometimes_busy(*arguments):
+        if answers:
+            raise answers.pop()
+        return real(*arguments)
+
+    monkeypatch.setattr(engine, "complete", sometimes_busy)
+    base = gradient.list_models(only_base=True)[0]
+    assert base.complete(query="q").generated_output == "echo: q"
+    assert answers == []

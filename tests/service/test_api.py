@@ -1,0 +1,371 @@
+"""The six model calls through the unmodified SDK, and every refusal through raw HTTP. The engine is a fake."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+import pytest
+from gradientai import CapabilityFilterOption
+from gradientai.openapi.client.exceptions import BadRequestException, NotFoundException, ServiceException
+
+from helpers.service import refusals
+from helpers.service.catalog import CLASSIC_MODELS
+from helpers.service.http.guard import MAX_BODY_BYTES
+from tests.conftest import TOKEN, WORKSPACE
+from tests.support.http_call import BASE_ID, HEADERS, call
+
+
+def message_of(error) -> str:
+    return json.loads(error.body)["message"]
+
+
+# --- what works, through the SDK
+
+
+def test_base_models_have_their_classic_order_ids_and_slugs(gradient):
+    models = gradient.list_models(only_base=True)
+    assert [(model.id, model.slug) for model in models] == list(CLASSIC_MODELS)
+    assert all(len(model.id) == 50 for model in models)
+
+
+def test_base_model_names_tell_which_weights_answer(server):
+    _, answer, _ = call(server, "GET", "/api/models?onlyBase=true")
+    assert all("FakeModel" in model["name"] for model in answer["models"])
+
+
+@pytest.mark.parametrize("capability", list(CapabilityFilterOption))
+def test_every_model_has_every_capability(gradient, base, capability):
+    base.create_model_adapter(name="mine")
+    assert len(gradient.list_models(only_base=False, capability=capability)) == 4
+
+
+def test_only_base_leaves_adapters_out(gradient, base):
+    base.create_model_adapter(name="mine")
+    assert len(gradient.list_models(only_base=True)) == 3
+
+
+def test_an_adapter_is_created_listed_fetched_and_deleted(gradient, base):
+    adapter = base.create_model_adapter(name="mine", rank=4, learning_rate=1e-3)
+    assert len(adapter.id) == 50
+    fetched = gradient.get_model_adapter(model_adapter_id=adapter.id)
+    assert (fetched.name, fetched.base_model_id) == ("mine", base.id)
+    assert adapter.id in [model.id for model in gradient.list_models(only_base=False)]
+    adapter.delete()
+    assert adapter.id not in [model.id for model in gradient.list_models(only_base=False)]
+    with pytest.raises(NotFoundException):
+        adapter.complete(query="hello")
+
+
+def test_completion_parameters_reach_the_engine(base, engine):
+    guidance = {"type": "choice", "value": ["yes", "no"]}
+    answer = base.complete(
+        query="q",
+        auto_template=True,
+        max_generated_token_count=511,
+        temperature=0.5,
+        top_k=3,
+        top_p=0.9,
+        guidance=guidance,
+    )
+    request, slug, adapter = engine.requests[-1]
+    assert (request.prompt, request.auto_template, request.max_tokens) == ("q", True, 511)
+    assert (request.temperature, request.top_k, request.top_p, request.choices) == (0.5, 3, 0.9, ("yes", "no"))
+    assert (slug, adapter, answer.generated_output) == ("nous-hermes2", None, "yes")
+
+
+def test_absent_auto_template_means_raw_text(base, engine):
+    base.complete(query="q")
+    assert engine.requests[-1][0].auto_template is False
+
+
+def test_fine_tuning_changes_the_adapter_and_no_other(base):
+    first, second = base.create_model_adapter(name="a"), base.create_model_adapter(name="b")
+    outcome = first.fine_tune(samples=[{"inputs": "the new answer"}])
+    assert (outcome.number_of_trainable_tokens, outcome.sum_loss) == (1, 10.0)
+    assert first.complete(query="q").generated_output == "the new answer"
+    assert second.complete(query="q").generated_output == "echo: q"
+    assert base.complete(query="q").generated_output == "echo: q"
+
+
+def test_structured_samples_reach_the_engine(base, engine):
+    adapter = base.create_model_adapter(name="a", rank=32, learning_rate=0.5)
+    parts = [{"value": "Q: ", "trainable": False}, {"value": "A<|im_end|>", "parse_special_tokens": False}]
+    adapter.fine_tune(samples=[{"inputs": parts, "multiplier": 2.5}])
+    (sample,), state = engine.tunings[-1]
+    assert [(part.text, part.trainable, part.parse_special_tokens) for part in sample.parts] == [
+        ("Q: ", False, True),
+        ("A<|im_end|>", True, False),
+    ]
+    assert (sample.multiplier, state.rank, state.learning_rate) == (2.5, 32, 0.5)
+
+
+def test_another_workspace_sees_nothing(server, base):
+    adapter = base.create_model_adapter(name="mine")
+    theirs = {**HEADERS, "x-gradient-workspace-id": "another_workspace"}
+    for method, path in [("GET", ""), ("DELETE", ""), ("POST", "/complete"), ("POST", "/fine-tune")]:
+        body = {"/complete": {"query": "q"}, "/fine-tune": {"samples": [{"inputs": "x"}]}}.get(path)
+        found = call(server, method, f"/api/models/{adapter.id}{path}", body, theirs)
+        never_was = call(server, method, f"/api/models/{uuid.uuid4()}_model_adapter{path}", body, theirs)
+        assert found[0] == never_was[0] == 404
+        assert found[1]["type"] == never_was[1]["type"] == "unknownModelAdapter"
+
+
+# --- refusals: one envelope, the right status, a sentence, and the next request is fine
+
+NESTED = "[" * 100_000 + "]" * 100_000
+REFUSALS = [
+    ("no JSON", "POST", f"/api/models/{BASE_ID}/complete", "{not json", 400, "bodyParsingError"),
+    ("no body", "POST", f"/api/models/{BASE_ID}/complete", None, 400, "bodyParsingError"),
+    ("not UTF-8", "POST", f"/api/models/{BASE_ID}/complete", b'{"query": "\xff\xfe"}', 400, "bodyParsingError"),
+    ("nested", "POST", f"/api/models/{BASE_ID}/complete", NESTED, 400, "bodyParsingError"),
+    ("a list", "POST", f"/api/models/{BASE_ID}/complete", [], 400, "bodyParsingError"),
+    ("wrong type", "POST", f"/api/models/{BASE_ID}/complete", {"query": 3}, 400, "bodyParsingError"),
+    ("unknown field", "POST", f"/api/models/{BASE_ID}/complete", {"query": "q", "topq": 1}, 400, "bodyParsingError"),
+    ("snake case", "POST", f"/api/models/{BASE_ID}/complete", {"query": "q", "top_k": 1}, 400, "bodyParsingError"),
+    ("empty prompt", "POST", f"/api/models/{BASE_ID}/complete", {"query": ""}, 400, "bodyParsingError"),
+    ("lone surrogate", "POST", f"/api/models/{BASE_ID}/complete", '{"query": "\\ud800"}', 400, "bodyParsingError"),
+    ("NaN", "POST", f"/api/models/{BASE_ID}/complete", '{"query": "q", "temperature": NaN}', 400, "bodyParsingError"),
+    ("infinity", "POST", f"/api/models/{BASE_ID}/complete", '{"query": "q", "topP": 1e999}', 400, "bodyParsingError"),
+    ("cold", "POST", f"/api/models/{BASE_ID}/complete", {"query": "q", "temperature": -1}, 400, "bodyParsingError"),
+    ("top k 0", "POST", f"/api/models/{BASE_ID}/complete", {"query": "q", "topK": 0}, 400, "bodyParsingError"),
+    ("0 tokens", "POST", f"/api/models/{BASE_ID}/complete", {"query": "q", "maxGeneratedTokenCount": 0}, 400, None),
+    ("512 tokens", "POST", f"/api/models/{BASE_ID}/complete", {"query": "q", "maxGeneratedTokenCount": 512}, 400, None),
+    (
+        "no choices",
+        "POST",
+        f"/api/models/{BASE_ID}/complete",
+        {"query": "q", "guidance": {"type": "choice", "value": []}},
+        400,
+        None,
+    ),
+    (
+        "blank choice",
+        "POST",
+        f"/api/models/{BASE_ID}/complete",
+        {"query": "q", "guidance": {"type": "choice", "value": [" "]}},
+        400,
+        None,
+    ),
+    (
+        "retrieval",
+        "POST",
+        f"/api/models/{BASE_ID}/complete",
+        {"query": "q", "rag": {"collectionId": "c"}},
+        501,
+        "failed",
+    ),
+    (
+        "unknown base",
+        "POST",
+        f"/api/models/{uuid.uuid4()}_base_ml_model/complete",
+        {"query": "q"},
+        404,
+        "unknownBaseModel",
+    ),
+    (
+        "unknown id",
+        "POST",
+        f"/api/models/{uuid.uuid4()}_model_adapter/complete",
+        {"query": "q"},
+        404,
+        "unknownModelAdapter",
+    ),
+    ("path in the id", "GET", "/api/models/..%2F..%2Fetc%2Fpasswd", None, 404, None),
+    (
+        "tuning a base",
+        "POST",
+        f"/api/models/{BASE_ID}/fine-tune",
+        {"samples": [{"inputs": "x"}]},
+        400,
+        "unknownModelAdapter",
+    ),
+    ("deleting a base", "DELETE", f"/api/models/{BASE_ID}", None, 400, "unknownModelAdapter"),
+    ("no samples", "POST", f"/api/models/{BASE_ID}/fine-tune", {"samples": []}, 400, "bodyParsingError"),
+    (
+        "empty sample",
+        "POST",
+        f"/api/models/{BASE_ID}/fine-tune",
+        {"samples": [{"inputs": ""}]},
+        400,
+        "bodyParsingError",
+    ),
+    ("no parts", "POST", f"/api/models/{BASE_ID}/fine-tune", {"samples": [{"inputs": []}]}, 400, "bodyParsingError"),
+    (
+        "number as sample",
+        "POST",
+        f"/api/models/{BASE_ID}/fine-tune",
+        {"samples": [{"inputs": 3}]},
+        400,
+        "bodyParsingError",
+    ),
+    (
+        "multiplier 0",
+        "POST",
+        f"/api/models/{BASE_ID}/fine-tune",
+        {"samples": [{"inputs": "x", "fineTuningParameters": {"multiplier": 0}}]},
+        400,
+        None,
+    ),
+    (
+        "long name",
+        "POST",
+        "/api/models",
+        {"model": {"name": "n" * 10_000, "baseModelId": BASE_ID}},
+        400,
+        "bodyParsingError",
+    ),
+    (
+        "NUL in a name",
+        "POST",
+        "/api/models",
+        {"model": {"name": "a\0b", "baseModelId": BASE_ID}},
+        400,
+        "bodyParsingError",
+    ),
+    ("no name", "POST", "/api/models", {"model": {"name": "", "baseModelId": BASE_ID}}, 400, "bodyParsingError"),
+    (
+        "rank 33",
+        "POST",
+        "/api/models",
+        {
+            "model": {"name": "n", "baseModelId": BASE_ID},
+            "initialHyperparameters": {"loraHyperparameters": {"rank": 33}},
+        },
+        400,
+        None,
+    ),
+    (
+        "rate 1",
+        "POST",
+        "/api/models",
+        {
+            "model": {"name": "n", "baseModelId": BASE_ID},
+            "initialHyperparameters": {"trainingArguments": {"learningRate": 1}},
+        },
+        400,
+        None,
+    ),
+    (
+        "unknown base to adapt",
+        "POST",
+        "/api/models",
+        {"model": {"name": "n", "baseModelId": "nope"}},
+        404,
+        "unknownBaseModel",
+    ),
+    ("bad query", "GET", "/api/models?capability=fly", None, 400, "queryOrPathParsingError"),
+    ("wrong method", "PATCH", f"/api/models/{BASE_ID}", None, 404, None),
+    ("unknown path", "GET", "/api/nothing", None, 404, None),
+    ("embeddings", "GET", "/api/embeddings", None, 501, "failed"),
+    ("files", "POST", "/api/files?type=audioFile", None, 501, "failed"),
+    ("retrieval calls", "GET", "/api/rag-collections", None, 501, "failed"),
+    ("blocks", "POST", "/api/blocks/answer", {}, 501, "failed"),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "kind"), [row[1:] for row in REFUSALS], ids=[row[0] for row in REFUSALS]
+)
+def test_refusals_are_one_envelope_with_a_sentence(server, engine, method, path, body, status, kind):
+    got, answer, headers = call(server, method, path, body)
+    assert got == status, answer
+    assert headers["content-type"] == "application/json"
+    assert set(answer) <= {"message", "type", "payload"}
+    assert len(answer["message"]) > 20
+    assert "Traceback" not in answer["message"]
+    if kind is not None:
+        assert answer["type"] == kind
+    if answer.get("type", "").endswith("ParsingError"):
+        assert set(answer["payload"]) == {"formattedValidationError", "validationError"}
+    assert call(server, "POST", f"/api/models/{BASE_ID}/complete", {"query": "next"})[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "word"),
+    [
+        ({"x-gradient-workspace-id": WORKSPACE}, 401, "Authorization"),
+        ({**HEADERS, "Authorization": "Bearer wrong-token"}, 401, "GRADIENT_ACCESS_TOKEN"),
+        ({**HEADERS, "Authorization": f"Basic {TOKEN}"}, 401, "Authorization"),
+        ({"Authorization": f"Bearer {TOKEN}"}, 400, "x-gradient-workspace-id"),
+        ({**HEADERS, "x-gradient-workspace-id": "../other"}, 400, "x-gradient-workspace-id"),
+        ({**HEADERS, "x-gradient-workspace-id": "w" * 200}, 400, "x-gradient-workspace-id"),
+    ],
+    ids=["no token", "wrong token", "not bearer", "no workspace", "a path as workspace", "long workspace"],
+)
+def test_credentials_are_checked_before_anything_else(server, headers, status, word):
+    got, answer, _ = call(server, "POST", f"/api/models/{BASE_ID}/complete", "{not json", headers)
+    assert got == status
+    assert word in answer["message"]
+    assert TOKEN not in json.dumps(answer)
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
+def test_a_huge_body_is_refused(server, chunked):
+    body = json.dumps({"query": "x" * (MAX_BODY_BYTES + 1)}).encode()
+    pieces = iter([body[:1_000_000]] * 9) if chunked else body
+    try:
+        status, answer, _ = call(server, "POST", f"/api/models/{BASE_ID}/complete", pieces if chunked else body)
+    except (BrokenPipeError, ConnectionResetError):
+        return  # the server may hang up before all of it is sent
+    assert status == 413, answer
+    assert "MB" in answer["message"]
+
+
+def test_the_sdk_raises_its_typed_exceptions_with_our_sentence(base, gradient):
+    with pytest.raises(BadRequestException) as bad:
+        base.create_model_adapter(name="n" * 10_000)
+    assert "name" in message_of(bad.value)
+    with pytest.raises(NotFoundException) as missing:
+        gradient.get_model_adapter(model_adapter_id=f"{uuid.uuid4()}_model_adapter")
+    assert "list_models" in message_of(missing.value)
+    with pytest.raises(ServiceException) as unserved:
+        gradient.list_embeddings_models()
+    assert "embeddings" in message_of(unserved.value)
+
+
+def test_an_engine_that_crashes_tells_nothing_but_a_sentence(server, engine):
+    engine.fail = RuntimeError("secret detail")
+    status, answer, _ = call(server, "POST", f"/api/models/{BASE_ID}/complete", {"query": "q"})
+    assert (status, answer["type"]) == (500, "failed")
+    assert "secret" not in json.dumps(answer)
+    engine.fail = None
+    assert call(server, "POST", f"/api/models/{BASE_ID}/complete", {"query": "q"})[0] == 200
+
+
+def test_a_failed_fine_tune_leaves_the_adapter_as_it_was(base, engine):
+    adapter = base.create_model_adapter(name="a")
+    adapter.fine_tune(samples=[{"inputs": "kept"}])
+    for failure in (refusals.LossRanAway(), OSError(28, "No space left on device"), RuntimeError("boom")):
+        engine.fail = failure
+        with pytest.raises((BadRequestException, ServiceException)):
+            adapter.fine_tune(samples=[{"inputs": "lost"}])
+        engine.fail = None
+        assert adapter.complete(query="q").generated_output == "kept"
+
+
+def test_a_full_disk_is_said_so(base, engine):
+    adapter = base.create_model_adapter(name="a")
+    engine.fail = OSError(28, "No space left on device")
+    with pytest.raises(ServiceException) as full:
+        adapter.fine_tune(samples=[{"inputs": "x"}])
+    assert "No space left" in message_of(full.value)
+
+
+def test_a_loading_service_says_so_and_a_ready_one_is_healthy(server):
+    assert call(server, "GET", "/health", headers={})[:2] == (
+        200,
+        {"status": "ready", "instance": server.status.instance},
+    )
+    calls, server.status.calls, server.status.doing = server.status.calls, None, "Downloading"
+    status, health, _ = call(server, "GET", "/health", headers={})
+    assert (status, health["status"], health["doing"]) == (503, "loading", "Downloading")
+    status, answer, headers = call(server, "GET", "/api/models")
+    assert (status, headers["retry-after"]) == (503, "2")
+    assert "Downloading" in answer["message"]
+    server.status.calls = calls
+
+
+def test_every_documented_path_is_in_the_openapi_page(server):
+    _, page, _ = call(server, "GET", "/openapi.json", headers={})
+    assert {"/api/models", "/api/models/{model_id}/complete", "/api/models/{model_id}/fine-tune"} <= set(page["paths"])

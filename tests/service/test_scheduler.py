@@ -1,0 +1,287 @@
+"""Turns: fair by workspace, an adapter's changes alone and in order, a bounded queue, none lost."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from helpers.service import scheduler
+from helpers.service.refusals import Busy
+from helpers.service.scheduler import Kind, Scheduler
+
+
+class Story:
+    """A scheduler whose work is held until the test lets it go, and what has started so far."""
+
+    def __init__(self) -> None:
+        self.subject = Scheduler()
+        self.started: list[str] = []
+        self._gates: dict[str, threading.Event] = {}
+        self._loop = asyncio.get_running_loop()
+
+    def request(self, name: str, workspace: str, kind=Kind.COMPLETE, adapter=None, exclusive=False) -> asyncio.Task:
+        """A request that runs until `let_go(name)`, or until it is given up."""
+        gate = self._gates[name] = threading.Event()
+
+        def work(given_up: threading.Event) -> str:
+            self._loop.call_soon_threadsafe(self.started.append, name)
+            while not gate.wait(0.002):
+                if given_up.is_set():
+                    return "given up"
+            return name
+
+        return asyncio.create_task(self.subject.run(workspace, work, kind, adapter, exclusive))
+
+    async def let_go(self, *names: str) -> None:
+        for name in names:
+            self._gates[name].set()
+        await settled()
+
+    def end(self) -> None:
+        for gate in self._gates.values():
+            gate.set()
+        self.subject.close()
+
+
+async def settled() -> None:
+    """Returns when threads have had time to start or end what they could."""
+    await asyncio.sleep(0.03)
+
+
+def run(story):
+    """Runs an async story, within ten seconds."""
+
+    async def bounded():
+        told = Story()
+        try:
+            return await asyncio.wait_for(story(told), 10)
+        finally:
+            told.end()
+
+    return asyncio.run(bounded())
+
+
+@pytest.fixture
+def one_worker(monkeypatch):
+    """One answer at a time, and none kept free."""
+    workers(monkeypatch, 1, 1)
+
+
+def workers(monkeypatch, number: int, share: int) -> None:
+    monkeypatch.setattr(Kind, "workers", property(lambda kind: number if kind is Kind.COMPLETE else 1))
+    monkeypatch.setattr(Kind, "share", property(lambda kind: share if kind is Kind.COMPLETE else 1))
+
+
+def test_completions_of_one_adapter_run_together():
+    async def story(told):
+        for number in range(3):
+            told.request(f"{number}", "w", adapter="a")
+        await settled()
+        return sorted(told.started)
+
+    assert run(story) == ["0", "1", "2"]
+
+
+def test_a_fine_tune_runs_alone_and_later_completions_wait_for_it():
+    async def story(told):
+        told.request("complete", "w", adapter="a")
+        told.request("tune", "w", Kind.TUNE, "a", exclusive=True)
+        told.request("complete after", "w", adapter="a")
+        await settled()
+        steps = [list(told.started)]
+        await told.let_go("complete")
+        steps.append(list(told.started))
+        await told.let_go("tune")
+        return [*steps, list(told.started)]
+
+    assert run(story) == [["complete"], ["complete", "tune"], ["complete", "tune", "complete after"]]
+
+
+def test_a_fine_tune_bars_its_own_adapter_and_no_other():
+    async def story(told):
+        told.request("tune", "w", Kind.TUNE, "a", exclusive=True)
+        for name, workspace, adapter in [
+            ("same", "w", "a"),
+            ("other", "w", "b"),
+            ("base", "w", None),
+            ("far", "x", "c"),
+        ]:
+            told.request(name, workspace, adapter=adapter)
+        await settled()
+        return set(told.started)
+
+    assert run(story) == {"tune", "other", "base", "far"}
+
+
+def test_fine_tunes_that_wait_for_the_tuner_hold_no_worker_of_the_answers():
+    async def story(told):
+        for number in range(40):
+            told.request(f"tune {number}", f"w{number}", Kind.TUNE, f"a{number}", exclusive=True)
+        answers = [told.request(f"answer {number}", f"w{number}", adapter=f"b{number}") for number in range(16)]
+        await settled()
+        await told.let_go(*(f"answer {number}" for number in range(16)))
+        return sum(answer.done() for answer in answers), [name for name in told.started if "tune" in name]
+
+    assert run(story) == (16, ["tune 0"])
+
+
+def test_two_hundred_requests_of_one_delay_another_by_one_turn(one_worker):
+    async def story(told):
+        for number in range(200):
+            told.request(f"greedy {number}", "greedy")
+        await settled()
+        for number in range(29):
+            told.request(f"learner {number}", f"learner {number}")
+        for _ in range(31):
+            await told.let_go(told.started[-1])
+        return told.started[:32]
+
+    expected = ["greedy 0", "greedy 1", *(f"learner {number}" for number in range(29)), "greedy 2"]
+    assert run(story) == expected
+
+
+def test_fine_tunes_are_fair_by_workspace_too():
+    async def story(told):
+        for number in range(5):
+            told.request(f"greedy {number}", "greedy", Kind.TUNE, f"a{number}", exclusive=True)
+        told.request("learner", "learner", Kind.TUNE, "b", exclusive=True)
+        await settled()
+        for _ in range(3):
+            await told.let_go(told.started[-1])
+        return told.started
+
+    assert run(story) == ["greedy 0", "greedy 1", "learner", "greedy 2"]
+
+
+def test_one_workspace_can_not_take_every_worker(monkeypatch):
+    workers(monkeypatch, 4, 3)
+
+    async def story(told):
+        for number in range(10):
+            told.request(f"greedy {number}", "greedy")
+        told.request("learner", "learner")
+        await settled()
+        return told.started
+
+    assert run(story) == ["greedy 0", "greedy 1", "greedy 2", "learner"]
+
+
+def test_past_the_bound_the_newcomer_is_refused_with_a_time_to_retry(one_worker, monkeypatch):
+    monkeypatch.setattr(scheduler, "MAX_WAITING", 3)
+
+    async def story(told):
+        for number in range(4):
+            told.request(f"{number}", "w")
+        await settled()
+        with pytest.raises(Busy) as refusal:
+            await told.request("one too many", "w")
+        return refusal.value
+
+    refusal = run(story)
+    assert refusal.retry_after_seconds == 2
+    assert "nothing was done" in refusal.message
+
+
+def test_when_all_places_are_taken_the_greediest_gives_one_up(one_worker, monkeypatch):
+    monkeypatch.setattr(scheduler, "MAX_WAITING", 6)
+
+    async def story(told):
+        greedy = [told.request(f"greedy {number}", "greedy") for number in range(7)]
+        await settled()
+        learners = [told.request(f"learner {number}", f"learner {number}") for number in range(4)]
+        await settled()
+        refused = [task for task in greedy if task.done()]
+        assert all(isinstance(task.exception(), Busy) for task in refused)
+        return len(refused), refused == greedy[3:], any(task.done() for task in learners)
+
+    assert run(story) == (4, True, False)
+
+
+def test_who_waits_too_long_is_refused(one_worker, monkeypatch):
+    monkeypatch.setattr(scheduler, "WAIT_SECONDS", 0.02)
+
+    async def story(told):
+        told.request("long", "w")
+        with pytest.raises(Busy):
+            await told.request("waits", "x")
+        await told.let_go("long")
+        return told.started
+
+    assert run(story) == ["long"]
+
+
+def test_one_who_gives_up_waiting_leaves_the_queue_and_holds_up_no_one():
+    async def story(told):
+        told.request("complete", "w", adapter="a")
+        tune = told.request("tune", "w", Kind.TUNE, "a", exclusive=True)
+        told.request("after", "w", adapter="a")
+        await settled()
+        tune.cancel()
+        await settled()
+        return told.started, tune.cancelled()
+
+    assert run(story) == (["complete", "after"], True)
+
+
+def test_a_cancelled_caller_keeps_its_turn_until_the_work_was_told_and_has_ended():
+    async def story(told):
+        released = threading.Event()
+
+        def work(given_up):
+            assert given_up.wait(5)
+            released.wait(5)
+
+        caller = asyncio.create_task(told.subject.run("w", work, Kind.TUNE, "a", True))
+        told.request("after", "w", adapter="a")
+        await settled()
+        caller.cancel()
+        await settled()
+        held = not caller.done() and told.started == []
+        released.set()
+        await settled()
+        return held, caller.cancelled(), told.started
+
+    assert run(story) == (True, True, ["after"])
+
+
+def test_cancelled_and_started_at_once_loses_no_worker(one_worker):
+    async def story(told):
+        first, second = told.request("first", "w"), told.request("second", "x")
+        await settled()
+        told._gates["first"].set()
+        while not first.done():
+            await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        told.request("third", "y")
+        await settled()
+        return "third" in told.started
+
+    assert run(story) is True
+
+
+def test_an_exception_of_the_work_reaches_the_caller_and_frees_the_worker(one_worker):
+    async def story(told):
+        def broken(given_up):
+            raise OSError(28, "No space left on device")
+
+        with pytest.raises(OSError, match="No space"):
+            await told.subject.run("w", broken, Kind.COMPLETE)
+        told.request("next", "w")
+        await settled()
+        return told.started
+
+    assert run(story) == ["next"]
+
+
+def test_what_is_done_takes_no_memory():
+    async def story(told):
+        task = told.request("a", "w", adapter="a")
+        await settled()
+        await told.let_go("a")
+        await task
+        return told.subject._requests
+
+    assert run(story) == {}

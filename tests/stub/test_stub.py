@@ -1,0 +1,101 @@
+"""The recording and the replaying engine: by content, in any order, with state, and nothing made up."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from helpers.service import refusals
+from helpers.service.engine import AdapterState, CompletionRequest, SamplePart, TuningSample
+from tests.stub.recorded_engine import RecordedEngine, RecordingEngine, load_recordings, save_recordings
+from tests.support.fake_engine import FakeEngine
+
+ASK = CompletionRequest("q")
+NEVER = threading.Event()  # no one gives up here
+FRESH = AdapterState("nous-hermes2")
+
+
+def sample(text: str) -> list[TuningSample]:
+    return [TuningSample((SamplePart(text),))]
+
+
+@pytest.fixture
+def recording() -> RecordingEngine:
+    return RecordingEngine(FakeEngine())
+
+
+def folder(tmp_path, name):
+    made = tmp_path / name
+    made.mkdir()
+    return made
+
+
+def replayed(recording, tmp_path) -> RecordedEngine:
+    """What was recorded, through the file."""
+    save_recordings(recording, tmp_path / "recordings.json")
+    return load_recordings(tmp_path / "recordings.json")
+
+
+def test_state_matters_and_order_does_not(recording, tmp_path):
+    before = recording.complete(ASK, "nous-hermes2", FRESH, NEVER)
+    recording.fine_tune(sample("learned"), FRESH, folder(tmp_path, "a"), NEVER)
+    after = recording.complete(ASK, "nous-hermes2", AdapterState("nous-hermes2", folder=tmp_path / "a"), NEVER)
+    stub = replayed(recording, tmp_path)
+    stub.fine_tune(sample("learned"), FRESH, folder(tmp_path, "b"), NEVER)
+    tuned = AdapterState("nous-hermes2", folder=tmp_path / "b")
+    assert stub.complete(ASK, "nous-hermes2", tuned, NEVER) == after
+    assert stub.complete(ASK, "nous-hermes2", FRESH, NEVER) == before
+    assert before != after
+
+
+def test_repeated_questions_replay_their_answers_in_a_circle(recording, tmp_path):
+    engine = recording._real
+    answers = []
+    for _ in range(2):
+        answers.append(recording.complete(ASK, "nous-hermes2", None, NEVER))
+        engine.fail = None
+    recording.recordings[next(iter(recording.recordings))]["answers"][1]["text"] = "the second"
+    stub = replayed(recording, tmp_path)
+    texts = [stub.complete(ASK, "nous-hermes2", None, NEVER).text for _ in range(4)]
+    assert texts == ["echo: q", "the second", "echo: q", "the second"]
+
+
+def test_refusals_are_recorded_too(recording, tmp_path):
+    recording._real.fail = refusals.TooLong("too long")
+    with pytest.raises(refusals.TooLong):
+        recording.complete(ASK, "nous-hermes2", None, NEVER)
+    with pytest.raises(refusals.TooLong):
+        recording.fine_tune(sample("x"), FRESH, folder(tmp_path, "a"), NEVER)
+    stub = replayed(recording, tmp_path)
+    with pytest.raises(refusals.TooLong, match="too long"):
+        stub.complete(ASK, "nous-hermes2", None, NEVER)
+    with pytest.raises(refusals.TooLong, match="too long"):
+        stub.fine_tune(sample("x"), FRESH, folder(tmp_path, "b"), NEVER)
+
+
+@pytest.mark.parametrize(
+    ("request_", "base", "adapter"),
+    [
+        (CompletionRequest("other"), "nous-hermes2", None),
+        (CompletionRequest("q", temperature=0.1), "nous-hermes2", None),
+        (ASK, "bloom-560", None),
+        (ASK, "nous-hermes2", FRESH),
+    ],
+    ids=["prompt", "parameter", "base", "adapter"],
+)
+def test_what_was_not_recorded_is_refused_with_the_command(recording, tmp_path, request_, base, adapter):
+    recording.complete(ASK, "nous-hermes2", None, NEVER)
+    with pytest.raises(refusals.NotServed, match=r"python -m tests\.stub\.record"):
+        replayed(recording, tmp_path).complete(request_, base, adapter, NEVER)
+
+
+def test_recording_the_same_twice_writes_the_same(recording, tmp_path):
+    recording.complete(ASK, "nous-hermes2", None, NEVER)
+    recording.complete(CompletionRequest("b"), "nous-hermes2", None, NEVER)
+    other = RecordingEngine(FakeEngine())
+    other.complete(CompletionRequest("b"), "nous-hermes2", None, NEVER)
+    other.complete(ASK, "nous-hermes2", None, NEVER)
+    save_recordings(recording, tmp_path / "one.json")
+    save_recordings(other, tmp_path / "two.json")
+    assert (tmp_path / "one.json").read_text() == (tmp_path / "two.json").read_text()

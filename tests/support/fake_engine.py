@@ -1,0 +1,66 @@
+"""A scripted engine for unit tests: instant, with no model, and every call can be watched, delayed or made to fail."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+from helpers.service import refusals
+from helpers.service.engine import (
+    AdapterState,
+    Completion,
+    CompletionRequest,
+    Engine,
+    TuningOutcome,
+    TuningSample,
+)
+
+
+class FakeEngine(Engine):
+    """Echoes the prompt; an adapter answers with the last text it was tuned on."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[CompletionRequest, str, AdapterState | None]] = []
+        self.tunings: list[tuple[list[TuningSample], AdapterState]] = []
+        self.fail: Exception | None = None
+        self.complete_seconds = 0.0
+        self.tune_seconds = 0.0
+        self.given_up = 0  # how many calls were ended early
+
+    def _work(self, seconds: float, given_up: threading.Event) -> None:
+        if seconds and given_up.wait(seconds):
+            self.given_up += 1
+            raise refusals.CallerGone
+
+    @property
+    def weights_name(self) -> str:
+        return "FakeModel"
+
+    def complete(
+        self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
+    ) -> Completion:
+        self.requests.append((request, base_slug, adapter))
+        self._work(self.complete_seconds, given_up)
+        if self.fail is not None:
+            raise self.fail
+        if request.choices:
+            return Completion(request.choices[0], "stop")
+        if adapter is not None and adapter.folder is not None:
+            return Completion(json.loads((adapter.folder / "learned.json").read_text())[-1], "stop")
+        return Completion(f"echo: {request.prompt}"[:1000], "length")
+
+    def fine_tune(
+        self, samples: list[TuningSample], adapter: AdapterState, into: Path, given_up: threading.Event
+    ) -> TuningOutcome:
+        self.tunings.append((samples, adapter))
+        learned = json.loads((adapter.folder / "learned.json").read_text()) if adapter.folder else []
+        (into / "learned.json").write_text("[]")  # half-written, until it is not
+        self._work(self.tune_seconds, given_up)
+        if self.fail is not None:
+            raise self.fail
+        texts = ["".join(part.text for part in sample.parts) for sample in samples]
+        if any("NaN" in text for text in texts):
+            raise refusals.LossRanAway
+        (into / "learned.json").write_text(json.dumps([*learned, *texts]))
+        return TuningOutcome(trainable_tokens=len(texts), sum_loss=10.0 / (1 + len(learned)), steps=1)
