@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
-import importlib.util
 import os
 import re
 import shutil
@@ -110,17 +109,14 @@ def _pinned() -> dict[str, str]:
 
 
 def compiled_parts() -> Finding:
-    """That llama.cpp loads and torch is there.
+    """That llama.cpp and numpy load.
 
-    Another process imports xllamacpp: on a processor that it isn't built for, it ends the one that does. torch is only
-    looked for, as importing it takes seconds.
+    Another process imports them: on a processor that xllamacpp isn't built for, it ends the one that does.
     """
-    if importlib.util.find_spec("torch") is None:
-        return Finding("compiled parts", False, "torch is missing", INSTALL_ALL)
-    command = [sys.executable, "-c", "import xllamacpp"]
+    command = [sys.executable, "-c", "import numpy, xllamacpp"]
     tried = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=IMPORT_SECONDS)
     if tried.returncode == 0:
-        return Finding("compiled parts", True, "xllamacpp loads, torch is there")
+        return Finding("compiled parts", True, "xllamacpp and numpy load")
     lines = tried.stderr.strip().splitlines()
     reason = lines[-1] if lines else f"the process ended with code {tried.returncode}"
     return Finding("compiled parts", False, f"xllamacpp does not load ({reason})", _library_remedy(reason))
@@ -152,7 +148,7 @@ def disk() -> Finding:
 
 
 def memory() -> Finding:
-    """Memory for llama.cpp and torch side by side."""
+    """Memory for answering and fine-tuning side by side."""
     free = _available_memory()
     if free is None:
         return Finding("memory", True, "unknown, as this system does not say how much is available")

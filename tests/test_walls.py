@@ -35,6 +35,7 @@ ROOMS = {
     "tuner": ("helpers.service.tuner",),
     "tuner's process": ("helpers.service.tuner.process",),
     "tuner's job": ("helpers.service.tuner.job",),
+    "weights file": ("helpers.service.tuner.weights_file",),
 }
 
 MAY_IMPORT = {
@@ -49,10 +50,11 @@ MAY_IMPORT = {
     "keeping": {"seam"},
     "seam": {"facts"},
     "local": {"facts", "outside", "seam", "model files", "tuner's job"},
-    "model files": set(),
-    "tuner": {"seam", "tuner's job"},
+    "model files": {"weights file"},
+    "tuner": {"seam", "tuner's job", "weights file"},
     "tuner's process": {"seam", "tuner", "tuner's job"},
     "tuner's job": set(),
+    "weights file": set(),
 }
 
 # Where a library may be imported; one that is not in this table may be imported nowhere.
@@ -65,7 +67,7 @@ LIBRARIES = {
     "xllamacpp": ("helpers.service.local.decoder",),
     "psutil": ("helpers.service.local.cores",),
     "numpy": ("helpers.service.tuner", "helpers.service.local.gguf_convert"),
-    "torch": ("helpers.service.tuner",),
+    "threadpoolctl": ("helpers.service.tuner.recipe",),
     "safetensors": ("helpers.service.tuner", "helpers.service.local.gguf_convert"),
     "gguf": ("helpers.service.tuner.adapter_files", "helpers.service.local.gguf_convert"),
     "tokenizers": ("helpers.service.local.gguf_convert",),

@@ -30,14 +30,10 @@ if __name__ != "__mp_main__":  # the name that multiprocessing gives it in the t
     from helpers.service.tuner import process
 
     _change(process, "IDLE_SECONDS", _setting("TUNER_IDLE_SECONDS"))
-elif {"TUNER_SEED", "TUNER_FLOATS"} & set(os.environ):
-    import torch
-
+elif "TUNER_SEED" in os.environ:
     from helpers.service.tuner import recipe
 
     _change(recipe, "SEED", _setting("TUNER_SEED"))
-    if "TUNER_FLOATS" in os.environ:
-        recipe.matrix_type = lambda device: getattr(torch, os.environ["TUNER_FLOATS"])
 
 if __name__ == "__main__":
     from helpers.service.__main__ import main

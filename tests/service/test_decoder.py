@@ -262,23 +262,21 @@ def test_the_wait_for_an_adapter_has_the_same_limit(subject, tmp_path, monkeypat
 
 def lora_files(folder: Path, number: int, rank: int = 8) -> list[Path]:
     """Adapters of all layers that differ, made up in milliseconds: random, and large enough to change every answer."""
-    import torch
+    import numpy as np
 
     from helpers.service.tuner.adapter_files import write_gguf
 
     sizes = {"gate_proj": (1536, 576), "up_proj": (1536, 576), "down_proj": (576, 1536)}
     files = [folder / f"{index}.gguf" for index in range(number)]
     for index, path in enumerate(files):
-        random = torch.Generator().manual_seed(index)
+        random = np.random.default_rng(index)
         shapes = {
             (layer, name, half): shape
             for layer in range(30)
             for name, (rows, columns) in sizes.items()
             for half, shape in (("A", (rank, columns)), ("B", (rows, rank)))
         }
-        write_gguf(
-            path, {key: torch.randn(shape, generator=random) * 0.06 for key, shape in shapes.items()}, 2.0 * rank
-        )
+        write_gguf(path, {key: random.normal(0, 0.06, shape) for key, shape in shapes.items()}, 2.0 * rank)
     return files
 
 

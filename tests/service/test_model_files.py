@@ -99,7 +99,7 @@ def test_a_broken_download_is_not_used_and_a_retry_works(index, tmp_path, broken
 def test_a_full_disk_is_said_before_the_download(index, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(model_files.shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))
-    with pytest.raises(WeightsError, match=r"600 MB .* 10 MB are free"):
+    with pytest.raises(WeightsError, match=r"800 MB .* 10 MB are free"):
         model_files.ensure(tmp_path / "cache")
 
 

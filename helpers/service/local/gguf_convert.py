@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from gguf import GGUFReader, TokenType
 from gguf.quants import dequantize
-from safetensors.numpy import save_file
+
+from ..tuner import weights_file
 
 _BLOCK_NAMES = {
     "attn_norm": "input_layernorm",
@@ -48,13 +49,23 @@ def write_huggingface(gguf_file: Path, folder: Path, progress: Callable[[float],
     config = _config(reader)
     (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     _write_tokenizer(reader, folder)
-    tensors = {}
-    for position, tensor in enumerate(reader.tensors):
-        progress(position / len(reader.tensors))
-        name = _huggingface_name(tensor.name)
-        if name is not None:
-            tensors[name] = _dequantised(tensor, config)
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    tensors = _in_reading_order({_huggingface_name(tensor.name): tensor for tensor in reader.tensors}, config)
+    done = iter(range(len(tensors)))
+
+    def values(name: str) -> np.ndarray:
+        progress(next(done) / len(tensors))
+        return _dequantised(tensors[name], config)
+
+    shapes = {name: tuple(int(size) for size in reversed(tensor.shape)) for name, tensor in tensors.items()}
+    weights_file.write(folder / "model.safetensors", shapes, values)
+
+
+def _in_reading_order(tensors: dict[str | None, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """The tensors as the tuner reads them: by layer, and those that it multiplies with as one beside each other."""
+    layers = range(config["num_hidden_layers"])
+    order = [name for layer in layers for names in weights_file.names_of_layer(layer) for name in names]
+    rest = sorted(name for name in tensors if name is not None and name not in order)
+    return {name: tensors[name] for name in [*order, *rest]}
 
 
 def _value(reader: GGUFReader, key: str, default: Any = None) -> Any:
@@ -82,7 +93,7 @@ def _config(reader: GGUFReader) -> dict[str, Any]:
         "bos_token_id": _value(reader, "tokenizer.ggml.bos_token_id"),
         "eos_token_id": _value(reader, "tokenizer.ggml.eos_token_id"),
         "pad_token_id": _value(reader, "tokenizer.ggml.padding_token_id"),
-        "dtype": "float16",
+        "dtype": "float32",
     }
 
 
@@ -102,7 +113,7 @@ def _dequantised(tensor: Any, config: dict[str, Any]) -> np.ndarray:
     for part, heads in (("attn_q.", "num_attention_heads"), ("attn_k.", "num_key_value_heads")):
         if part in tensor.name:
             values = _rotary_halves_apart(values, config[heads])
-    return np.ascontiguousarray(values, dtype=np.float16)
+    return values
 
 
 def _rotary_halves_apart(weight: np.ndarray, heads: int) -> np.ndarray:

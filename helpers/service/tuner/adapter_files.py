@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import torch
+import numpy as np
 from gguf import GGUFWriter
-from safetensors.torch import load_file, save
+from safetensors.numpy import load_file, save
 
 from .job import GGUF_FILE
-from .llama import TARGETS, Llama, Lora
+from .llama import Llama
+from .lora import TARGETS, Lora, Named
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -34,23 +35,22 @@ def read_lora(folder: Path, model: Llama) -> Lora:
         model: what it adapts.
     """
     config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    first = min(config.get("layers_to_transform") or [0])
+    layers = tuple(sorted(config.get("layers_to_transform") or range(model.layer_count)))
     stored = load_file(folder / WEIGHTS_FILE)
 
-    def stacked(half: str) -> dict[str, torch.Tensor]:
-        layers = range(first, model.layer_count)
-        return {name: torch.stack([stored[_peft_name(layer, name, half)] for layer in layers]) for name in TARGETS}
+    def stacked(half: str) -> dict[str, np.ndarray]:
+        return {name: np.stack([stored[_peft_name(layer, name, half)] for layer in layers]) for name in TARGETS}
 
-    return Lora(first, config["lora_alpha"] / config["r"], stacked("A"), stacked("B"))
-
-
-def read_optimizer(folder: Path) -> dict[str, torch.Tensor]:
-    """The optimizer's state by name; empty for a folder that has none."""
-    path = folder / OPTIMIZER_FILE
-    return load_file(path) if path.exists() else {}
+    return Lora(layers, config["lora_alpha"] / config["r"], stacked("A"), stacked("B"))
 
 
-def write(folder: Path, lora: Lora, optimizer: dict[str, torch.Tensor], model: Llama) -> None:
+def read_optimizer(folder: Path | None) -> Named:
+    """The optimizer's state by name; empty for a fresh adapter, or one that has none."""
+    path = None if folder is None else folder / OPTIMIZER_FILE
+    return load_file(path) if path is not None and path.exists() else {}
+
+
+def write(folder: Path, lora: Lora, optimizer: Named, model: Llama) -> None:
     """Writes all files.
 
     Args:
@@ -63,17 +63,16 @@ def write(folder: Path, lora: Lora, optimizer: dict[str, torch.Tensor], model: L
         OSError: the disk is full or forbidden.
     """
     matrices = {
-        (layer, name, half): matrix.detach().cpu()
+        (layer, name, half): matrix
         for half, stack in (("A", lora.a), ("B", lora.b))
         for name in TARGETS
-        for layer, matrix in enumerate(stack[name], lora.first)
+        for layer, matrix in zip(lora.layers, stack[name], strict=True)
     }
     write_gguf(folder / GGUF_FILE, matrices, lora.rank * lora.scale)
     (folder / CONFIG_FILE).write_text(json.dumps(_config(lora, model), indent=2), encoding="utf-8")
-    peft = {_peft_name(*key): matrix.contiguous() for key, matrix in matrices.items()}
-    state = {name: tensor.detach().cpu() for name, tensor in optimizer.items()}
-    for file, tensors in ((WEIGHTS_FILE, peft), (OPTIMIZER_FILE, state)):  # `save_file` would raise no OSError
-        (folder / file).write_bytes(save(tensors, metadata={"format": "pt"}))
+    peft = {_peft_name(*key): matrix for key, matrix in matrices.items()}
+    for file, arrays in ((WEIGHTS_FILE, peft), (OPTIMIZER_FILE, optimizer)):  # `save_file` would raise no OSError
+        (folder / file).write_bytes(save(arrays, metadata={"format": "pt"}))
 
 
 def _peft_name(layer: int, name: str, half: str) -> str:
@@ -90,12 +89,12 @@ def _config(lora: Lora, model: Llama) -> dict:
         "lora_dropout": 0.0,
         "bias": "none",
         "target_modules": list(TARGETS),
-        "layers_to_transform": list(range(lora.first, model.layer_count)),
+        "layers_to_transform": list(lora.layers),
         "inference_mode": True,
     }
 
 
-def write_gguf(path: Path, matrices: dict[tuple[int, str, str], torch.Tensor], alpha: float) -> None:
+def write_gguf(path: Path, matrices: dict[tuple[int, str, str], np.ndarray], alpha: float) -> None:
     """Writes an adapter as llama.cpp reads it.
 
     Args:
@@ -111,7 +110,7 @@ def write_gguf(path: Path, matrices: dict[tuple[int, str, str], torch.Tensor], a
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", alpha)
     for (layer, name, half), matrix in matrices.items():
-        writer.add_tensor(f"blk.{layer}.{_GGUF_NAMES[name]}.weight.lora_{half.lower()}", matrix.half().numpy())
+        writer.add_tensor(f"blk.{layer}.{_GGUF_NAMES[name]}.weight.lora_{half.lower()}", matrix.astype(np.float16))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -1,4 +1,4 @@
-"""What the service and its tuner process share: plain data, importable without torch."""
+"""What the service and its tuner process share: plain data, importable without numpy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GGUF_FILE = "adapter.gguf"  # the adapter as llama.cpp reads it, beside peft's own files
-NOT_TRAINABLE = -100  # the label that torch's cross_entropy ignores by default
+NOT_TRAINABLE = -100  # the label that torch and transformers ignore, too
 
 
 class NanLoss(ArithmeticError):

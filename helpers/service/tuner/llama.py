@@ -1,194 +1,248 @@
-"""The Llama network with LoRA on its MLP matrices, as far as a fine-tune needs it: plain torch, whole texts, no cache.
+"""The Llama network, forwards and backwards, in plain numpy: all that a fine-tune computes.
 
-transformers and peft hold the same network, and load in 3.6 seconds of which torch is 1.1: torch's compiler and its
-distributed tensors are imported with them, and a fine-tune uses neither. So the few lines that it uses are here; the
-tests hold them against transformers and peft. Only `recipe.py` and `adapter_files.py` call this.
+What each layer makes of the tokens, how wrong the guess of the next token is, and the gradient of that for the
+adapter's matrices, each step of the way undone in reverse. The base model's own matrices never change, so they have no
+gradients. The tests hold all this against finite differences, and against torch, transformers and peft. `recipe.py`
+trains with it and `adapter_files.py` asks for its sizes.
 
-Shapes: S samples of T tokens, width D, MLP width M, L layers with an adapter, rank R.
+Shapes. Each token is a column, and those of all samples of a batch lie beside each other, N in all; only attention
+looks at one sample at a time (`attention.py`). Width D, MLP width M, vocabulary V, heads as in `attention.py`, adapters
+as in `lora.py`. A gradient has a `d_` before the name of what it belongs to.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-import torch
-from safetensors import safe_open
-from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
+import numpy as np
 
-TARGETS = ("gate_proj", "up_proj", "down_proj")  # the matrices that have an adapter, as transformers and peft call them
+from .attention import Heads, Packing
+from .lora import LayerLora, Lora, Named
+from .weights_file import WeightsFile, names_of_layer
 
-Rotary = tuple[torch.Tensor, torch.Tensor]
-"""Cosines and sines of the tokens' positions, each (T, head width)."""
-
-
-@dataclass(frozen=True)
-class _Layer:
-    attention_norm: torch.Tensor
-    qkv: torch.Tensor  # query, key and value as one matrix: one product instead of three
-    attention_out: torch.Tensor
-    mlp_norm: torch.Tensor
-    gate_up: torch.Tensor
-    down: torch.Tensor
+KEPT_COLUMNS = 256  # a larger batch keeps only what enters each layer, and computes the layer once more on the way back
+HEAD_COLUMNS = 256  # so many tokens at a time are held against the whole vocabulary: 50 MB at V = 49152
 
 
-@dataclass(frozen=True)
-class LayerLora:
-    """An adapter's matrices in one layer: LoRA adds scale · B(A x) to what a matrix makes of x (arXiv 2106.09685)."""
-
-    scale: float
-    matrices: dict[str, tuple[torch.Tensor, torch.Tensor]]
-
-    def added(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        """What the adapter adds for the target of this name."""
-        a, b = self.matrices[name]
-        return linear(self.scale * linear(x, a), b)
-
-
-@dataclass(frozen=True)
-class Lora:
-    """An adapter's matrices in all layers.
+class Layer(NamedTuple):
+    """The frozen matrices of one layer.
 
     Attributes:
-        first: the lowest layer that has any; all above it have them too.
-        scale: alpha / R.
-        a: for each of TARGETS one tensor for all layers, (L, R, columns of the matrix).
-        b: the same, (L, rows of the matrix, R).
+        attention_norm, mlp_norm: (D).
+        qkv: query, key and value below each other, ((H + 2 K) W, D): one product instead of three.
+        attention_out: (D, H W).
+        gate_up: gate and up below each other, (2 M, D).
+        down: (D, M).
     """
 
-    first: int
-    scale: float
-    a: dict[str, torch.Tensor]
-    b: dict[str, torch.Tensor]
+    attention_norm: np.ndarray
+    qkv: np.ndarray
+    attention_out: np.ndarray
+    mlp_norm: np.ndarray
+    gate_up: np.ndarray
+    down: np.ndarray
 
-    @property
-    def rank(self) -> int:
-        """R."""
-        return self.a[TARGETS[0]].shape[1]
 
-    def named(self) -> dict[str, torch.Tensor]:
-        """All tensors that learn, as "a.gate_proj" and so on."""
-        return {f"{half}.{name}": values for half in "ab" for name, values in getattr(self, half).items()}
+@dataclass
+class LayerTrace:
+    """What a layer's way forward leaves for its way back."""
 
-    def by_layer(self) -> Iterable[LayerLora]:
-        """A and B of each target, for each layer that has them, from below."""
-        pairs = [zip(self.a[name].unbind(), self.b[name].unbind(), strict=True) for name in TARGETS]
-        return (LayerLora(self.scale, dict(zip(TARGETS, layer, strict=True))) for layer in zip(*pairs, strict=True))
+    attention_norm: tuple[np.ndarray, np.ndarray]
+    heads: list[tuple[np.ndarray, ...]]
+    mlp_norm: tuple[np.ndarray, np.ndarray]
+    x: np.ndarray
+    gate: np.ndarray
+    up: np.ndarray
+    sigmoid: np.ndarray
+    y: np.ndarray
+    low: dict[str, np.ndarray]
+
+
+class Trace(NamedTuple):
+    """What entered each layer, what the layer left (None if the batch is too large), and what the last norm did."""
+
+    entered: list[np.ndarray]
+    layers: list[LayerTrace | None]
+    norm: tuple[np.ndarray, np.ndarray]
 
 
 class Llama:
     """The frozen network.
 
     Args:
-        folder: Hugging Face folder of a Llama model in 16-bit floats, as `gguf_convert` writes it.
-        device: where it computes.
-        dtype: of the matrices and of what they are multiplied with. All else is in 32-bit floats.
+        folder: Hugging Face folder of a Llama model.
 
     Attributes:
-        folder, device: as given.
+        folder: as given.
         layer_count: all layers.
-        upper_half: the lowest layer of the upper half, which is what fresh adapters adapt.
-        vocabulary: tokens that there are.
-        sizes: rows and columns of each of TARGETS.
+        upper_half: the lowest layer of the upper half.
+        vocabulary: V.
+        sizes: rows and columns of each of `lora.TARGETS`.
+        dtype: of all numbers.
     """
 
-    def __init__(self, folder: Path, device: str, dtype: torch.dtype) -> None:
+    def __init__(self, folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        self.folder, self.device = folder, device
+        self.folder = folder
         self.layer_count = config["num_hidden_layers"]
         self.upper_half = self.layer_count // 2
         self.vocabulary = config["vocab_size"]
         wide, narrow = config["intermediate_size"], config["hidden_size"]
         self.sizes = {"gate_proj": (wide, narrow), "up_proj": (wide, narrow), "down_proj": (narrow, wide)}
-        self._heads, self._key_heads = config["num_attention_heads"], config["num_key_value_heads"]
-        self._head_width = config["head_dim"]
+        self._heads = Heads(config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"])
         self._epsilon, self._theta = config["rms_norm_eps"], config["rope_theta"]
-        self._tied = config["tie_word_embeddings"]
-        self._dtype = dtype
-        self._load(folder / "model.safetensors")
+        self._file = WeightsFile(folder / "model.safetensors")
+        names = [names_of_layer(number) for number in range(self.layer_count)]
+        self._layers = [Layer(*(self._file.read(*of_one) for of_one in of_layer)) for of_layer in names]
+        self._norm = self._file.read("model.norm.weight")
+        self._embedding = self._file.read("model.embed_tokens.weight")
+        self._head = self._embedding if config["tie_word_embeddings"] else self._file.read("lm_head.weight")
+        self.dtype = self._embedding.dtype
 
-    def _load(self, file: Path) -> None:
-        def read(*names: str, dtype: torch.dtype) -> torch.Tensor:
-            # Opened anew for each: the file is mapped, and counts as memory as far as it was read, until it is closed.
-            with safe_open(file, "pt") as stored:
-                return torch.cat([stored.get_tensor(f"{name}.weight") for name in names]).to(self.device, dtype)
+    def packing(self, lengths: Sequence[int]) -> Packing:
+        """How samples of these lengths lie in a batch."""
+        return Packing(lengths, self._heads, self._theta, self.dtype)
 
-        norm = partial(read, dtype=torch.float32)
-        self._layers = []
-        for number in range(self.layer_count):
-            at = f"model.layers.{number}"
-            # The lower half works once a call, so it stays in the file's 16 bits: 100 MB less, and no slower.
-            lower = number < self.upper_half and self._dtype is torch.float32
-            matrix = partial(read, dtype=torch.float16 if lower else self._dtype)
-            layer = _Layer(
-                norm(f"{at}.input_layernorm"),
-                matrix(*(f"{at}.self_attn.{part}_proj" for part in "qkv")),
-                matrix(f"{at}.self_attn.o_proj"),
-                norm(f"{at}.post_attention_layernorm"),
-                matrix(f"{at}.mlp.gate_proj", f"{at}.mlp.up_proj"),
-                matrix(f"{at}.mlp.down_proj"),
-            )
-            self._layers.append(layer)
-        self._norm = norm("model.norm")
-        self._embedding = read("model.embed_tokens", dtype=self._dtype)
-        self._head = self._embedding if self._tied else read("lm_head", dtype=self._dtype)
+    def embed(self, ids: Sequence[int]) -> np.ndarray:
+        """What enters the first layer, (D, tokens)."""
+        return np.ascontiguousarray(self._embedding[np.asarray(ids)].T)
 
-    def embed(self, ids: torch.Tensor) -> tuple[torch.Tensor, Rotary]:
-        """What enters the first layer, (S, T, D), for token ids (S, T), and the rotary embedding of their positions."""
-        width = self._head_width
-        rates = self._theta ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
-        angles = torch.outer(torch.arange(ids.shape[1], dtype=torch.float32), rates).repeat(1, 2)
-        hidden = self._embedding[ids.to(self.device)].float()
-        return hidden, (angles.cos().to(self.device), angles.sin().to(self.device))
+    def through(self, number: int, hidden: np.ndarray, packing: Packing) -> np.ndarray:
+        """What one layer makes of its input without an adapter, (D, N) both."""
+        return self._forward(self._layers[number], None, hidden, packing)[0]
 
-    def below(self, hidden: torch.Tensor, rotary: Rotary, first: int) -> torch.Tensor:
-        """What the layers under `first` make of it, (S, T, D)."""
-        for layer in self._layers[:first]:
-            hidden = self._through(layer, hidden, rotary, None)
-        return hidden
+    def forget(self, number: int) -> None:
+        """Gives the memory of a layer back that is not needed for a while."""
+        self._file.forget(*(name for names in names_of_layer(number) for name in names))
 
-    def above(self, hidden: torch.Tensor, rotary: Rotary, lora: Lora) -> torch.Tensor:
-        """What the adapted layers make of what `below` gave, normalised for `logits`, (S, T, D)."""
-        for layer, own in zip(self._layers[lora.first :], lora.by_layer(), strict=True):
-            hidden = self._through(layer, hidden, rotary, own)
-        return self._normed(hidden, self._norm)
+    def above(self, hidden: np.ndarray, packing: Packing, lora: Lora, keep: bool = True) -> tuple[np.ndarray, Trace]:
+        """From what enters the lowest adapted layer to what `losses` takes, (D, N) both.
 
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Of each token of the vocabulary, for any positions (…, D) of what `above` gave."""
-        return self._product(hidden, self._head)
+        Args:
+            hidden, packing, lora: the batch and the adapter.
+            keep: whether to keep what `gradients` needs, the second of what is returned.
+        """
+        entered, left = [], []
+        for number in range(lora.layers[0], self.layer_count):
+            entered.append(hidden if keep else None)
+            hidden, trace = self._forward(self._layers[number], lora.of_layer(number), hidden, packing)
+            left.append(trace if keep and packing.columns <= KEPT_COLUMNS else None)
+        hidden, norm = self._normed(hidden, self._norm)
+        return hidden, Trace(entered, left, norm)
 
-    def _through(self, layer: _Layer, hidden: torch.Tensor, rotary: Rotary, lora: LayerLora | None) -> torch.Tensor:
-        hidden = hidden + self._attention(layer, self._normed(hidden, layer.attention_norm), rotary)
-        x = self._normed(hidden, layer.mlp_norm)
-        gate, up = self._product(x, layer.gate_up).chunk(2, -1)
-        if lora is not None:
-            gate, up = gate + lora.added("gate_proj", x), up + lora.added("up_proj", x)
-        x = silu(gate) * up
-        hidden = hidden + self._product(x, layer.down)
-        return hidden if lora is None else hidden + lora.added("down_proj", x)
+    def logits(self, hidden: np.ndarray) -> np.ndarray:
+        """Of every token of the vocabulary, (V, tokens), for columns of what `above` gave."""
+        return self._head @ hidden
 
-    def _attention(self, layer: _Layer, x: torch.Tensor, rotary: Rotary) -> torch.Tensor:
-        samples, tokens, _ = x.shape
-        heads = self._product(x, layer.qkv).view(samples, tokens, -1, self._head_width).transpose(1, 2)
-        query, key, value = heads.split((self._heads, self._key_heads, self._key_heads), dim=1)
-        shared = self._heads != self._key_heads
-        mixed = scaled_dot_product_attention(
-            _turned(query, rotary), _turned(key, rotary), value, is_causal=True, enable_gqa=shared
-        )
-        return self._product(mixed.transpose(1, 2).reshape(samples, tokens, -1), layer.attention_out)
+    def losses(self, hidden: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        """Cross-entropy of the token that comes next in nats, (tokens).
 
-    def _normed(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        return rms_norm(x, weight.shape, weight, self._epsilon)
+        The output matrix is the widest of a small model, so it is given the tokens that count and no others.
 
-    def _product(self, x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-        return linear(x.to(self._dtype), matrix.to(self._dtype)).float()
+        Args:
+            hidden: columns of what `above` gave, (D, tokens).
+            targets: what comes next after each.
+
+        Returns:
+            The losses, and what gives the gradient of `hidden`, (D, tokens), for the losses' weights in a sum,
+            (tokens).
+        """
+        blocks = [slice(start, start + HEAD_COLUMNS) for start in range(0, len(targets), HEAD_COLUMNS)]
+        losses = np.empty(len(targets), self.dtype)
+        for own in blocks:
+            losses[own], chances = self._guess(hidden[:, own], targets[own])
+        kept = chances if len(blocks) == 1 else None
+
+        def back(weights: np.ndarray) -> np.ndarray:
+            d_hidden = np.empty_like(hidden)
+            for own in blocks:
+                d_logits = self._guess(hidden[:, own], targets[own])[1] if kept is None else kept.copy()
+                d_logits[targets[own], np.arange(d_logits.shape[1])] -= 1
+                d_logits *= weights[own]
+                d_hidden[:, own] = self._head.T @ d_logits
+            return d_hidden
+
+        return losses, back
+
+    def _guess(self, hidden: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The losses of some tokens, and the chance of every token to come next, (V, tokens)."""
+        logits = self.logits(hidden)
+        logits -= logits.max(0)
+        losses = -logits[targets, np.arange(len(targets))]
+        chances = np.exp(logits, out=logits)
+        total = chances.sum(0)
+        chances /= total
+        return losses + np.log(total), chances
+
+    def gradients(self, d_hidden: np.ndarray, trace: Trace, packing: Packing, lora: Lora) -> Named:
+        """The gradients of all that learns.
+
+        Args:
+            d_hidden: of what `above` gave, (D, N).
+            trace: what `above` left.
+            packing, lora: what `above` was given.
+        """
+        gradients = {name: np.zeros_like(values) for name, values in lora.named().items()}
+        d_hidden = _norm_back(d_hidden, self._norm, trace.norm)
+        for at in reversed(range(len(trace.entered))):
+            layer, own = self._layers[lora.layers[0] + at], lora.of_layer(lora.layers[0] + at)
+            left = trace.layers[at] or self._forward(layer, own, trace.entered[at], packing)[1]
+            d_x = self._mlp_back(layer, own, d_hidden, left, gradients, wanted=at > 0)
+            if at:  # below the lowest adapter nothing learns
+                d_hidden = d_hidden + _norm_back(d_x, layer.mlp_norm, left.mlp_norm)
+                d_x = layer.qkv.T @ packing.attention_back(layer.attention_out.T @ d_hidden, left.heads)
+                d_hidden += _norm_back(d_x, layer.attention_norm, left.attention_norm)
+        return gradients
+
+    def _forward(
+        self, layer: Layer, own: LayerLora | None, hidden: np.ndarray, packing: Packing
+    ) -> tuple[np.ndarray, LayerTrace]:
+        x, attention_norm = self._normed(hidden, layer.attention_norm)
+        gathered, heads = packing.attention(layer.qkv @ x)
+        hidden = hidden + layer.attention_out @ gathered
+        x, mlp_norm = self._normed(hidden, layer.mlp_norm)
+        gate, up = np.split(layer.gate_up @ x, 2)
+        low = {}
+        if own is not None:
+            for name, part in (("gate_proj", gate), ("up_proj", up)):
+                added, low[name] = own.forward(name, x)
+                part += added
+        sigmoid = 1 / (1 + np.exp(-gate))
+        y = gate * sigmoid * up
+        hidden += layer.down @ y
+        if own is not None:
+            added, low["down_proj"] = own.forward("down_proj", y)
+            hidden += added
+        return hidden, LayerTrace(attention_norm, heads, mlp_norm, x, gate, up, sigmoid, y, low)
+
+    def _mlp_back(
+        self, layer: Layer, own: LayerLora | None, d_out: np.ndarray, left: LayerTrace, gradients: Named, wanted: bool
+    ) -> np.ndarray | None:
+        """The gradient of the MLP's normed input if that is wanted, (D, N), from that of its output."""
+        d_y = layer.down.T @ d_out
+        if own is not None:
+            d_y += own.backward("down_proj", d_out, left.y, left.low["down_proj"], gradients)
+        silu = left.gate * left.sigmoid
+        d_gate = d_y * left.up * (left.sigmoid + silu * (1 - left.sigmoid))
+        d_up = d_y * silu
+        d_x = layer.gate_up.T @ np.concatenate((d_gate, d_up)) if wanted else 0
+        if own is not None:
+            for name, d_part in (("gate_proj", d_gate), ("up_proj", d_up)):
+                d_x = d_x + own.backward(name, d_part, left.x, left.low[name], gradients)
+        return d_x
+
+    def _normed(self, x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """Root mean square normalisation (arXiv 1910.07467), and what its way back needs."""
+        inverse = 1 / np.sqrt(np.square(x).mean(0) + self._epsilon)
+        unit = x * inverse
+        return unit * weight[:, None], (unit, inverse)
 
 
-def _turned(heads: torch.Tensor, rotary: Rotary) -> torch.Tensor:
-    """Rotary position embedding (arXiv 2104.09864), with a head's two halves as the coordinates, as Llama lays them."""
-    cosines, sines = rotary
-    lower, upper = heads.chunk(2, -1)
-    return heads * cosines + torch.cat((-upper, lower), -1) * sines
+def _norm_back(d_normed: np.ndarray, weight: np.ndarray, left: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    unit, inverse = left
+    d_unit = d_normed * weight[:, None]
+    return inverse * (d_unit - unit * (d_unit * unit).mean(0))

@@ -1,8 +1,8 @@
 """Fine-tuning: LoRA on the weights that llama.cpp answers with, dequantised.
 
-Runs in a process of its own (`process.py` starts it and is its only caller), because torch needs a second to load
-and most of a gigabyte to live in, and because work in another process never holds up an answer. This, `llama.py` (the
-network) and `adapter_files.py` (what is written) are the only modules of the service that import torch.
+Runs in a process of its own (`process.py` starts it and is its only caller), so that its memory goes when it is idle
+and its work never holds up an answer. The network is in `llama.py`, what learns in `lora.py`, the optimizer in
+`adamw.py`.
 
 The recipe, measured on SmolLM2-135M-Instruct: LoRA on the three MLP matrices of the upper half of the layers with
 alpha = 2 × rank, AdamW without weight decay, B matrices at B_RATE times the learning rate, gradients clipped at 1.0.
@@ -15,9 +15,10 @@ under ln 2), or after MAX_PASSES passes. Samples that contradict each other are 
 the loss then swings from one to the other and ends wherever it happens to be; so the rate falls in the later passes.
 
 The last step goes further than it has to, and what goes too far costs what the model knew. So a call that has learned
-its samples then takes back as much of its change as they can spare. Of 29 unrelated questions that the base model
-answers, it answers 23 after one fact instead of 15, and 26 instead of 16 with a loss on the answers only; the scores of
-twenty facts, also asked in other words, stay as they are. A call whose samples were known before takes nothing back.
+its samples then shrinks its update to the smallest part on which they are still learned. Of 29 unrelated questions that
+the base model answers, it answers 23 after one fact instead of 15, and 26 instead of 16 with a loss on the answers
+only; the scores of twenty facts, also asked in other words, stay as they are. A call whose samples were known before
+shrinks nothing.
 
 With the gradients clipped, a learning rate that is far too high does not end in NaN: the loss jumps to 20 or 100 nats a
 token within four steps, and falls back later to an adapter that answers nothing. So a call has diverged as soon as a
@@ -31,26 +32,28 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-from torch.optim.adamw import adamw
+import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from .. import malloc
 from . import adapter_files
+from .adamw import AdamW
+from .attention import Packing
 from .job import NOT_TRAINABLE, GivenUp, NanLoss, Signals, TokenSample, TuningJob, TuningResult
-from .llama import TARGETS, Llama, Lora, Rotary
+from .llama import Llama
+from .lora import TARGETS, Lora, Named
 
 BATCH = 4
+LOOK_TOKENS = 1024  # at once where nothing is learned; 40 MB
 MAX_PASSES = 10
 FULL_PASSES = 4  # at the full learning rate; after them it falls in a line
 LEARNED = math.log(2)  # a token with less loss than this has more than half of the probability
 HALVINGS = 3  # to an eighth of the change, in as many looks at the samples
 CLIP = 1.0
-B_MOST = 1e-2  # but not beyond this rate, at which rank 32 begins to break, unless the learning rate itself is
-B_RATE = 4  # LoRA's B matrices, which begin at 0, learn so many times as fast as A (LoRA+, arXiv 2402.12354)
 RUN_AWAY = 1.5  # a one-token sample rises to 1.25 times its first loss at rank 32 and 1e-2, and is learned all the same
 SEED = 0  # equal calls give equal adapters
 # While something is answered, a step waits so many times as long as the one before it took. Of another's 64 tokens this
@@ -70,9 +73,9 @@ class Tuner:
     def __init__(self, folder: Path, signals: Signals | None = None) -> None:
         self._signals = signals or Signals.alone()
         self._step_began = time.monotonic()
+        self._blas = ThreadpoolController()
         malloc.keep_blocks()
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._model = Llama(folder, device, matrix_type(device))
+        self._model = Llama(folder)
 
     def tune(self, job: TuningJob) -> TuningResult:
         """Tunes an adapter further and writes it.
@@ -84,11 +87,12 @@ class Tuner:
             NanLoss: the loss ran away, or it or a weight stopped being a number; nothing was written.
             GivenUp: no one waits for it any more; nothing was written.
         """
-        lora = self._lora(job)
-        state = {} if job.start is None else adapter_files.read_optimizer(job.start)
-        optimizer = _AdamW(lora, job.learning_rate, state)
+        lora = fresh(self._model, job.rank) if job.start is None else adapter_files.read_lora(job.start, self._model)
+        optimizer = AdamW(lora, job.learning_rate, adapter_files.read_optimizer(job.start))
         self._step_began = time.monotonic()
-        result = _optimise(self._model, lora, optimizer, self._batches(job.samples, lora), self._before_step)
+        with np.errstate(over="ignore", invalid="ignore"):  # what stops being a number is looked for, see `_finite`
+            prepared = self._prepared(job.samples, lora.layers[0])
+            result = _optimise(self._model, lora, optimizer, prepared, self._before_step)
         adapter_files.write(job.into, lora, optimizer.state, self._model)
         return result
 
@@ -100,135 +104,101 @@ class Tuner:
         if self._signals.given_up.value:
             raise GivenUp
         threads = self._signals.threads.value
-        torch.set_num_threads(max(1, threads // 2) if self._signals.completing.value else threads)
+        self._use(max(1, threads // 2) if self._signals.completing.value else threads)
         self._step_began = time.monotonic()
 
-    def _lora(self, job: TuningJob) -> Lora:
-        """The adapter so far, or a fresh one, ready to learn."""
-        lora = _fresh(self._model, job.rank) if job.start is None else adapter_files.read_lora(job.start, self._model)
+    def _use(self, threads: int) -> None:
+        for library in self._blas.lib_controllers:
+            library.set_num_threads(threads)
 
-        def learning(half: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-            return {name: matrices.to(self._model.device).requires_grad_() for name, matrices in half.items()}
-
-        return replace(lora, a=learning(lora.a), b=learning(lora.b))
-
-    def _batches(self, samples: Sequence[TokenSample], lora: Lora) -> list[_Batch]:
-        batches = []
-        for start in range(0, len(samples), BATCH):
-            self._before_step()
-            batches.append(_batch(self._model, samples[start : start + BATCH], lora.first))
-        return batches
-
-
-def matrix_type(device: str) -> torch.dtype:
-    """The floats that the frozen matrices are kept in.
-
-    16 bits (bfloat16) where the CPU multiplies such matrices in hardware (Intel's AMX), which takes a third of the time
-    and half of the memory; 32 elsewhere. With AVX-512 alone bfloat16 takes 2.5 times as long, with AVX-512's own
-    instructions for it as long as 32 bits, with AVX2 4 times, and backwards 50 times (measured on 26 tokens).
-    """
-    matrices_in_hardware = device == "cpu" and torch.cpu.get_capabilities().get("amx_bf16", False)
-    return torch.bfloat16 if matrices_in_hardware else torch.float32
+    def _prepared(self, samples: Sequence[TokenSample], first: int) -> Prepared:
+        """The samples with what the layers under `first` make of them. Each of these layers works once a call, so its
+        memory is given back as soon as all samples have been through it."""
+        batches = [samples[at : at + BATCH] for at in range(0, len(samples), BATCH)]
+        looks = [_batch(self._model, group) for group in _together(batches)]
+        for number in range(first):
+            for look in looks:
+                self._before_step()
+                look.hidden = self._model.through(number, look.hidden, look.packing)
+            if number < self._model.upper_half:
+                self._model.forget(number)
+        return Prepared([_batch(self._model, batch) for batch in batches], looks).with_hidden()
 
 
-def _fresh(model: Llama, rank: int) -> Lora:
+def fresh(model: Llama, rank: int) -> Lora:
     """An adapter of the upper half of the layers that adds nothing yet: A as peft draws it, B zero."""
-    torch.manual_seed(SEED)
-    count = model.layer_count - model.upper_half
+    draw = np.random.default_rng(SEED)
+    layers = tuple(range(model.upper_half, model.layer_count))
     a, b = {}, {}
     for name in TARGETS:
         rows, columns = model.sizes[name]
-        a[name] = torch.empty(count, rank, columns).uniform_(-1, 1) / math.sqrt(columns)
-        b[name] = torch.zeros(count, rows, rank)
-    return Lora(model.upper_half, 2.0, a, b)
+        uniform = draw.uniform(-1, 1, (len(layers), rank, columns)) / math.sqrt(columns)
+        a[name] = uniform.astype(model.dtype)
+        b[name] = np.zeros((len(layers), rows, rank), model.dtype)
+    return Lora(layers, 2.0, a, b)
 
 
-class _AdamW:
-    """AdamW without weight decay, with two learning rates and a state that can be kept.
-
-    torch's optimizer classes import its compiler when one is made, which takes a second; its function does not.
-
-    Args:
-        lora: what learns.
-        rate: the learning rate of the A matrices.
-        state: `state` of an earlier optimizer of the same adapter; empty for a fresh one.
-    """
-
-    def __init__(self, lora: Lora, rate: float, state: dict[str, torch.Tensor]) -> None:
-        self._learning = lora.named()
-        self._rates = {"a": rate, "b": rate * max(1.0, min(B_RATE, B_MOST / rate))}
-        self.state: dict[str, torch.Tensor] = {}
-        for name, values in self._learning.items():
-            fresh = {"mean": torch.zeros_like(values), "square": torch.zeros_like(values), "steps": torch.tensor(0.0)}
-            for part, start in fresh.items():
-                self.state[f"{name}.{part}"] = state.get(f"{name}.{part}", start).to(start.device)
-
-    @torch.no_grad()
-    def step(self, share: float = 1.0) -> None:
-        """Moves all matrices by their gradients, at a share of the learning rates, and clears the gradients."""
-        for name, values in self._learning.items():
-            adamw(
-                [values],
-                [values.grad],
-                [self.state[f"{name}.mean"]],
-                [self.state[f"{name}.square"]],
-                [],
-                [self.state[f"{name}.steps"]],
-                amsgrad=False,
-                beta1=0.9,
-                beta2=0.999,
-                lr=share * self._rates[name[0]],
-                weight_decay=0.0,
-                eps=1e-8,
-                maximize=False,
-            )
-            values.grad = None
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Samples side by side, padded on the right: no token sees one after it, so that padding needs no mask.
+@dataclass
+class Batch:
+    """Samples beside each other, N tokens in all.
 
     Attributes:
-        hidden: what the layers below the adapted ones make of the tokens, (samples, tokens, width). They never change,
-            so it is computed once a call.
-        rotary: of the tokens' positions.
-        labels: (samples, tokens): the token where it is to be learned, else NOT_TRAINABLE.
-        weights: a weight per sample.
+        packing: where each sample lies.
+        hidden: what the layers below the adapted ones make of the tokens, (D, N). It never changes, so it is computed
+            once a call.
+        trainable: the tokens whose successor is to be learned.
+        targets: that successor, for each of them.
+        weights: the weight of the sample that each of them is in.
     """
 
-    hidden: torch.Tensor
-    rotary: Rotary
-    labels: torch.Tensor
-    weights: torch.Tensor
+    packing: Packing
+    hidden: np.ndarray
+    trainable: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
 
 
-@torch.no_grad()
-def _batch(model: Llama, samples: Sequence[TokenSample], first: int) -> _Batch:
-    ids = torch.zeros(len(samples), max(len(sample.ids) for sample in samples), dtype=torch.long)
-    labels = torch.full_like(ids, NOT_TRAINABLE)
-    for row, sample in enumerate(samples):
-        ids[row, : len(sample.ids)] = torch.tensor(sample.ids)
-        labels[row, : len(sample.ids)] = torch.tensor(sample.labels)
-    weights = torch.tensor([sample.multiplier for sample in samples])
-    hidden, rotary = model.embed(ids)
-    return _Batch(model.below(hidden, rotary, first), rotary, labels.to(model.device), weights.to(model.device))
+def _batch(model: Llama, samples: Sequence[TokenSample]) -> Batch:
+    packing = model.packing([len(sample.ids) for sample in samples])
+    ids = np.zeros(packing.columns, int)
+    for sample, own in zip(samples, packing.slices, strict=True):
+        ids[own] = sample.ids
+    # The last token of a sample has no successor.
+    after = np.concatenate([(*sample.labels[1:], NOT_TRAINABLE) for sample in samples])
+    weights = np.concatenate([np.full(len(sample.ids), sample.multiplier, model.dtype) for sample in samples])
+    trainable = np.flatnonzero(after != NOT_TRAINABLE)
+    return Batch(packing, model.embed(ids), trainable, after[trainable], weights[trainable])
 
 
-def _token_losses(model: Llama, lora: Lora, batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy of each trainable token in nats, and the weight of the sample that it is in: two vectors.
-
-    The output layer is the widest matrix of a small model, so it runs on the trainable positions alone.
-    """
-    hidden = model.above(batch.hidden, batch.rotary, lora)
-    targets = batch.labels[:, 1:]  # a position predicts the token after it
-    trainable = targets != NOT_TRAINABLE
-    logits = model.logits(hidden[:, :-1][trainable])
-    losses = torch.nn.functional.cross_entropy(logits, targets[trainable], reduction="none")
-    return losses, batch.weights[:, None].expand_as(targets)[trainable]
+def _together(batches: Sequence[Sequence[TokenSample]]) -> Iterator[list[TokenSample]]:
+    """The samples of several batches, as many as have LOOK_TOKENS together."""
+    group: list[TokenSample] = []
+    for batch in batches:
+        if group and sum(len(sample.ids) for sample in (*group, *batch)) > LOOK_TOKENS:
+            yield group
+            group = []
+        group += batch
+    yield group
 
 
-class _Loss(NamedTuple):
+class Prepared(NamedTuple):
+    """All samples twice: in small batches, each a step, and in large ones, to look at without learning: products with
+    many columns are sooner done than as many with few."""
+
+    batches: list[Batch]
+    looks: list[Batch]
+
+    def with_hidden(self) -> Prepared:
+        """The same, with the looks' `hidden` in the batches."""
+        columns = (look.hidden[:, own] for look in self.looks for own in look.packing.slices)
+        for batch in self.batches:
+            batch.hidden = np.zeros_like(batch.hidden)
+            for own in batch.packing.slices:
+                batch.hidden[:, own] = next(columns)
+        return self
+
+
+class Loss(NamedTuple):
     """A batch's loss in nats.
 
     Attributes:
@@ -248,96 +218,109 @@ class _Loss(NamedTuple):
         return self.most < LEARNED
 
 
+def _loss(losses: np.ndarray, weights: np.ndarray) -> Loss:
+    mean = float((losses * weights).sum() / weights.sum())
+    return Loss(len(losses), _finite(losses.sum()), mean, float(losses.max()))
+
+
+def _losses(model: Llama, lora: Lora, prepared: Prepared, before_step: Callable[[], None]) -> list[Loss]:
+    """The loss of each batch as it is now."""
+    losses = []
+    for look in prepared.looks:
+        before_step()
+        hidden, _ = model.above(look.hidden, look.packing, lora, keep=False)
+        losses.append(model.losses(hidden[:, look.trainable], look.targets)[0])
+    ends = np.cumsum([len(batch.targets) for batch in prepared.batches])
+    of_batches = np.split(np.concatenate(losses), ends[:-1])
+    return [_loss(own, batch.weights) for own, batch in zip(of_batches, prepared.batches, strict=True)]
+
+
+def _step(model: Llama, lora: Lora, batch: Batch) -> tuple[Loss, Callable[[], Named]]:
+    """A batch's loss, and what computes the gradients of its weighted mean over the tokens."""
+    hidden, trace = model.above(batch.hidden, batch.packing, lora)
+    losses, back = model.losses(hidden[:, batch.trainable], batch.targets)
+
+    def gradients() -> Named:
+        d_hidden = np.zeros_like(hidden)
+        d_hidden[:, batch.trainable] = back(batch.weights / len(batch.targets))
+        return model.gradients(d_hidden, trace, batch.packing, lora)
+
+    return _loss(losses, batch.weights), gradients
+
+
 def _optimise(
-    model: Llama, lora: Lora, optimizer: _AdamW, batches: list[_Batch], before_step: Callable[[], None]
+    model: Llama, lora: Lora, optimizer: AdamW, prepared: Prepared, before_step: Callable[[], None]
 ) -> TuningResult:
-    """Learns the batches, and takes back what they can spare of it if they were not known before."""
+    """Learns the samples, and shrinks the update as far as they can spare it if they were not known before."""
     start = _copied(lora)
-    first, steps, learned = _train(model, lora, optimizer, batches, before_step)
+    first, steps, learned = _train(model, lora, optimizer, prepared, before_step)
     if learned and not all(loss.learned for loss in first):
-        _take_back(model, lora, start, batches, before_step)
+        _shrink_update(model, lora, start, prepared, before_step)
     for values in lora.named().values():
         _finite(values.sum())
     return TuningResult(sum(loss.tokens for loss in first), sum(loss.total for loss in first), steps)
 
 
 def _train(
-    model: Llama, lora: Lora, optimizer: _AdamW, batches: list[_Batch], before_step: Callable[[], None]
-) -> tuple[list[_Loss], int, bool]:
+    model: Llama, lora: Lora, optimizer: AdamW, prepared: Prepared, before_step: Callable[[], None]
+) -> tuple[list[Loss], int, bool]:
     """Passes over the batches until all is learned; a batch that is learned already is not trained again.
 
     Returns:
         Each batch's loss before the first update, how many steps it took, and whether all is learned.
     """
     # The first update would change the others' losses; that of a single batch is read as it steps.
-    first = list(_losses(model, lora, batches, before_step)) if len(batches) > 1 else []
+    first = _losses(model, lora, prepared, before_step) if len(prepared.batches) > 1 else []
     uniform = math.log(model.vocabulary)
     steps = 0
     for number_of_pass in range(MAX_PASSES):
         learned = True
         share = min(1.0, (MAX_PASSES - number_of_pass) / (MAX_PASSES - FULL_PASSES))
-        for number, batch in enumerate(batches):
+        for number, batch in enumerate(prepared.batches):
             before_step()
-            losses, weights = _token_losses(model, lora, batch)
-            now = _loss(losses, weights)
-            first = first or [now]
-            if now.mean > max(uniform, RUN_AWAY * first[number].mean):
+            loss, gradients = _step(model, lora, batch)
+            first = first or [loss]
+            if loss.mean > max(uniform, RUN_AWAY * first[number].mean):
                 raise NanLoss
-            if steps and now.learned:
+            if steps and loss.learned:
                 continue
             learned = False
-            _step(lora, optimizer, (losses * weights).mean(), share)
+            optimizer.step(_clipped(gradients()), share)
             steps += 1
         if learned:
             break
     return first, steps, learned
 
 
-@torch.no_grad()
-def _take_back(
-    model: Llama, lora: Lora, start: dict[str, torch.Tensor], batches: list[_Batch], before_step: Callable[[], None]
-) -> None:
+def _shrink_update(model: Llama, lora: Lora, start: Named, prepared: Prepared, before_step: Callable[[], None]) -> None:
     """Leaves the smallest part of the way from `start` on which all is still learned, found by halving."""
     end = _copied(lora)
     too_little, enough = 0.0, 1.0
 
     def go(part: float) -> None:
         for name, values in lora.named().items():
-            torch.lerp(start[name], end[name], part, out=values)
+            values[:] = start[name] + part * (end[name] - start[name])
 
     for _ in range(HALVINGS):
         middle = (too_little + enough) / 2
         go(middle)
-        learned = all(loss.learned for loss in _losses(model, lora, batches, before_step))
+        learned = all(loss.learned for loss in _losses(model, lora, prepared, before_step))
         too_little, enough = (too_little, middle) if learned else (middle, enough)
     go(enough)
 
 
-@torch.no_grad()
-def _losses(model: Llama, lora: Lora, batches: list[_Batch], before_step: Callable[[], None]) -> Iterator[_Loss]:
-    """The batches' losses, each read when it is asked for, without gradients."""
-    for batch in batches:
-        before_step()
-        yield _loss(*_token_losses(model, lora, batch))
+def _copied(lora: Lora) -> Named:
+    return {name: values.copy() for name, values in lora.named().items()}
 
 
-def _copied(lora: Lora) -> dict[str, torch.Tensor]:
-    return {name: values.detach().clone() for name, values in lora.named().items()}
+def _clipped(gradients: Named) -> Named:
+    """The gradients, made shorter if they are longer than CLIP together."""
+    length = math.sqrt(_finite(sum(float(np.vdot(values, values)) for values in gradients.values())))
+    part = min(1.0, CLIP / (length + 1e-6))
+    return {name: part * values for name, values in gradients.items()}
 
 
-def _loss(losses: torch.Tensor, weights: torch.Tensor) -> _Loss:
-    losses = losses.detach()
-    mean = (losses * weights).sum() / weights.sum()
-    return _Loss(losses.numel(), _finite(losses.sum()).item(), mean.item(), losses.max().item())
-
-
-def _step(lora: Lora, optimizer: _AdamW, loss: torch.Tensor, share: float) -> None:
-    loss.backward()
-    _finite(torch.nn.utils.clip_grad_norm_(lora.named().values(), CLIP))
-    optimizer.step(share)
-
-
-def _finite(value: torch.Tensor) -> torch.Tensor:
-    if not torch.isfinite(value):
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
         raise NanLoss
-    return value
+    return float(value)

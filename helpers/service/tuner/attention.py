@@ -1,0 +1,113 @@
+"""Causal self-attention over samples that are packed beside each other, forwards and backwards. Called by `llama.py`.
+
+Each token gathers from the tokens before it, within its sample alone (arXiv 1706.03762). Positions enter by turning
+queries and keys (rotary embedding, arXiv 2104.09864); several query heads share a key head (arXiv 2305.13245).
+
+Shapes: N tokens in all, T in one sample, each a column; H query heads and K key heads of width W, G = H / K.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+COLUMNS = 8  # N is a multiple of it, which matrix products reward: 24 columns take less time than 23
+
+
+class Heads(NamedTuple):
+    """How many query and key heads there are, and how wide they are."""
+
+    queries: int
+    keys: int
+    width: int
+
+
+class Packing:
+    """The samples of a batch: which columns are theirs, and what their positions make of it.
+
+    Args:
+        lengths: tokens of each sample.
+        heads: the model's.
+        theta: base of the rotary embedding.
+        dtype: of the numbers.
+
+    Attributes:
+        columns: N. The last few may belong to no sample; nothing that is computed in them reaches a sample.
+        slices: the columns of each sample.
+    """
+
+    def __init__(self, lengths: Sequence[int], heads: Heads, theta: float, dtype: np.dtype) -> None:
+        ends = np.cumsum(lengths).tolist()
+        self.columns = -(-ends[-1] // COLUMNS) * COLUMNS
+        self.slices = [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+        self._heads = heads
+        positions = np.zeros(self.columns)
+        positions[: ends[-1]] = np.concatenate([np.arange(length) for length in lengths])
+        angles = np.outer(theta ** (-np.arange(0, heads.width, 2) / heads.width), positions)
+        angles = np.tile(angles, (2, 1)).astype(dtype)  # a head's two halves are the coordinates, as Llama lays them
+        self._cosines, self._sines = np.cos(angles), np.sin(angles)
+        self._later = np.triu(np.full((max(lengths),) * 2, -np.inf, dtype), 1)  # a token sees itself and those before
+
+    def attention(self, qkv: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, ...]]]:
+        """What each token gathers, (H W, N), and what `attention_back` needs: of each sample q, k, v and the shares.
+
+        Args:
+            qkv: queries, keys and values of each token below each other, ((H + 2 K) W, N); changed in place.
+        """
+        queries, keys, width = self._heads
+        heads = qkv.reshape(-1, width, self.columns)
+        heads[:-keys] = self._turned(heads[:-keys])
+        gathered, kept = np.zeros((queries * width, self.columns), qkv.dtype), []
+        for own in self.slices:
+            query = self._grouped(heads[:queries, :, own])
+            key, value = heads[queries:-keys, :, own], heads[-keys:, :, own]
+            shares = self._shares(query @ key)
+            gathered[:, own] = self._ungrouped(shares @ value.swapaxes(1, 2))
+            kept.append((query, key, value, shares))
+        return gathered, kept
+
+    def attention_back(self, d_gathered: np.ndarray, kept: list[tuple[np.ndarray, ...]]) -> np.ndarray:
+        """The gradient of `qkv`, from that of what was gathered."""
+        queries, keys, width = self._heads
+        d_heads = np.zeros((queries + 2 * keys, width, self.columns), d_gathered.dtype)
+        for own, (query, key, value, shares) in zip(self.slices, kept, strict=True):
+            d_out = self._grouped(d_gathered[:, own])
+            d_shares = d_out @ value
+            d_scores = (d_shares - (d_shares * shares).sum(-1, keepdims=True)) * shares * width**-0.5
+            d_query = self._ungrouped(d_scores @ key.swapaxes(1, 2))
+            d_heads[:queries, :, own] = d_query.reshape(queries, width, -1)
+            d_heads[queries:-keys, :, own] = query.swapaxes(1, 2) @ d_scores
+            d_heads[-keys:, :, own] = d_out.swapaxes(1, 2) @ shares
+        d_heads[:-keys] = self._turned_back(d_heads[:-keys])
+        return d_heads.reshape(-1, self.columns)
+
+    def _grouped(self, heads: np.ndarray) -> np.ndarray:
+        """A sample's query heads by the key head that they share, a row for each token: (K, G T, W)."""
+        queries, keys, width = self._heads
+        return heads.reshape(keys, queries // keys, width, -1).swapaxes(2, 3).reshape(keys, -1, width)
+
+    def _ungrouped(self, groups: np.ndarray) -> np.ndarray:
+        """The way back, to a column for each token: (H W, T)."""
+        queries, keys, width = self._heads
+        return groups.reshape(keys, queries // keys, -1, width).swapaxes(2, 3).reshape(queries * width, -1)
+
+    def _shares(self, scores: np.ndarray) -> np.ndarray:
+        """Softmax of the scores over the tokens that each may see, (K, G T, T) both."""
+        tokens = scores.shape[-1]
+        by_head = scores.reshape(len(scores), -1, tokens, tokens)
+        by_head *= self._heads.width**-0.5
+        by_head += self._later[:tokens, :tokens]
+        scores -= scores.max(-1, keepdims=True)
+        shares = np.exp(scores, out=scores)
+        shares /= shares.sum(-1, keepdims=True)
+        return shares
+
+    def _turned(self, heads: np.ndarray) -> np.ndarray:
+        lower, upper = np.split(heads, 2, 1)
+        return heads * self._cosines + np.concatenate((-upper, lower), 1) * self._sines
+
+    def _turned_back(self, d_heads: np.ndarray) -> np.ndarray:
+        lower, upper = np.split(d_heads * self._sines, 2, 1)
+        return d_heads * self._cosines + np.concatenate((upper, -lower), 1)

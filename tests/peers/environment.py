@@ -1,0 +1,74 @@
+"""The environment of other people's software, with the pins of requirements.txt beside this file: made once, then kept.
+
+Called by the tests in this folder and by `python -m tests.bench`. It lies in the cache folder, so that a fresh checkout
+finds it; other pins make another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import venv
+from pathlib import Path
+
+import filelock
+
+from helpers.service import paths
+
+REQUIREMENTS = Path(__file__).parent / "requirements.txt"
+INSTALL_SECONDS = 1800
+DONE = "installed"
+
+
+class Unavailable(RuntimeError):
+    """Raised when the environment can't be made, which takes a network with a package index; the message says why."""
+
+
+def python() -> Path:
+    """The environment's interpreter. The first call installs a gigabyte or more and takes minutes.
+
+    Raises:
+        Unavailable: it can't be made here.
+    """
+    key = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:8]
+    home = paths.cache_dir() / f"peers-{key}"
+    found = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{home}.lock", timeout=INSTALL_SECONDS):
+        if not (home / DONE).exists():
+            venv.create(home, with_pip=True, clear=True)
+            _install(found)
+            (home / DONE).touch()
+    return found
+
+
+def _install(interpreter: Path) -> None:
+    command = [str(interpreter), "-m", "pip", "install", "--quiet", "--retries", "1", "-r", str(REQUIREMENTS)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"Installing the peers took longer than {INSTALL_SECONDS // 60} minutes.") from None
+    if done.returncode != 0:
+        reason = ([line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"])[-1]
+        raise Unavailable(f"The peers can't be installed here ({reason}).")
+
+
+def run(script: Path, *arguments: object, seconds: float = 300) -> str:
+    """Runs a script in the environment, without our own code on its path.
+
+    Returns:
+        What it printed.
+
+    Raises:
+        Unavailable: as for `python`.
+        RuntimeError: it failed; the message has the end of its errors.
+    """
+    command = [str(python()), str(script), *map(str, arguments)]
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=seconds, env={**plain, "HF_HUB_OFFLINE": "1"}
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{script.name} failed: {done.stderr[-2000:]}")
+    return done.stdout
