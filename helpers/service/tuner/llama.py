@@ -25,7 +25,7 @@ from .lora import LayerLora, Lora, Named
 from .weights_file import WeightsFile, names_of_layer
 
 KEPT_COLUMNS = 256  # a larger batch keeps only what enters each layer, and computes the layer once more on the way back
-HEAD_COLUMNS = 256  # so many tokens at a time are held against the whole vocabulary: 50 MB at V = 49152
+HEAD_COLUMNS = 96  # so many tokens at a time are held against the whole vocabulary: 19 MB at V = 49152
 
 
 class Layer(NamedTuple):
@@ -57,8 +57,6 @@ class LayerTrace:
     x: np.ndarray
     gate: np.ndarray
     up: np.ndarray
-    sigmoid: np.ndarray
-    y: np.ndarray
     low: dict[str, np.ndarray]
 
 
@@ -160,7 +158,7 @@ class Llama:
         def back(weights: np.ndarray) -> np.ndarray:
             d_hidden = np.empty_like(hidden)
             for own in blocks:
-                d_logits = self._guess(hidden[:, own], targets[own])[1] if kept is None else kept.copy()
+                d_logits = self._guess(hidden[:, own], targets[own])[1] if kept is None else kept
                 d_logits[targets[own], np.arange(d_logits.shape[1])] -= 1
                 d_logits *= weights[own]
                 d_hidden[:, own] = self._head.T @ d_logits
@@ -211,23 +209,23 @@ class Llama:
             for name, part in (("gate_proj", gate), ("up_proj", up)):
                 added, low[name] = own.forward(name, x)
                 part += added
-        sigmoid = 1 / (1 + np.exp(-gate))
-        y = gate * sigmoid * up
+        y = gate * _sigmoid(gate) * up
         hidden += layer.down @ y
         if own is not None:
             added, low["down_proj"] = own.forward("down_proj", y)
             hidden += added
-        return hidden, LayerTrace(attention_norm, heads, mlp_norm, x, gate, up, sigmoid, y, low)
+        return hidden, LayerTrace(attention_norm, heads, mlp_norm, x, gate, up, low)
 
     def _mlp_back(
         self, layer: Layer, own: LayerLora | None, d_out: np.ndarray, left: LayerTrace, gradients: Named, wanted: bool
     ) -> np.ndarray | None:
         """The gradient of the MLP's normed input if that is wanted, (D, N), from that of its output."""
+        sigmoid = _sigmoid(left.gate)
+        silu = left.gate * sigmoid
         d_y = layer.down.T @ d_out
         if own is not None:
-            d_y += own.backward("down_proj", d_out, left.y, left.low["down_proj"], gradients)
-        silu = left.gate * left.sigmoid
-        d_gate = d_y * left.up * (left.sigmoid + silu * (1 - left.sigmoid))
+            d_y += own.backward("down_proj", d_out, silu * left.up, left.low["down_proj"], gradients)
+        d_gate = d_y * left.up * (sigmoid + silu * (1 - sigmoid))
         d_up = d_y * silu
         d_x = layer.gate_up.T @ np.concatenate((d_gate, d_up)) if wanted else 0
         if own is not None:
@@ -240,6 +238,10 @@ class Llama:
         inverse = 1 / np.sqrt(np.square(x).mean(0) + self._epsilon)
         unit = x * inverse
         return unit * weight[:, None], (unit, inverse)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
 
 
 def _norm_back(d_normed: np.ndarray, weight: np.ndarray, left: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

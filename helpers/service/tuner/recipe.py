@@ -314,10 +314,11 @@ def _copied(lora: Lora) -> Named:
 
 
 def _clipped(gradients: Named) -> Named:
-    """The gradients, made shorter if they are longer than CLIP together."""
+    """The gradients, made shorter in place if they are longer than CLIP together."""
     length = math.sqrt(_finite(sum(float(np.vdot(values, values)) for values in gradients.values())))
-    part = min(1.0, CLIP / (length + 1e-6))
-    return {name: part * values for name, values in gradients.items()}
+    for values in gradients.values():
+        values *= min(1.0, CLIP / (length + 1e-6))
+    return gradients
 
 
 def _finite(value: float) -> float:
