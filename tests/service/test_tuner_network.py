@@ -182,6 +182,30 @@ def test_a_fine_tune_learns_goes_on_and_repeats(tuner, tmp_path):
     assert lora.layers == (2, 3)
 
 
+@pytest.mark.parametrize("steepness", [2.0, 5.0, 20.0])
+@pytest.mark.parametrize("crossing", [0.05, 0.5, 0.7, 0.97])
+def test_the_part_of_an_update_that_is_kept_has_just_learned(steepness, crossing):
+    """The greatest loss falls ever faster with the part, in the logarithm, as real ones do."""
+    looks: list[float] = []
+
+    def loss_at(part: float) -> float:
+        looks.append(part)
+        return recipe.LEARNED * math.exp(steepness * (crossing**2 - part**2))
+
+    first, last = loss_at(0), loss_at(1)
+    part = recipe._least_part(loss_at, first, last)
+    assert loss_at(part) < recipe.LEARNED
+    assert len(looks) - 3 <= recipe.SHRINK_LOOKS
+    assert part == 1 or part - crossing < 0.15
+
+
+def test_an_update_that_can_spare_nothing_is_kept_whole_without_a_look():
+    def loss_at(part: float) -> float:
+        raise AssertionError
+
+    assert recipe._least_part(loss_at, 10.0, 0.99 * recipe.LEARNED) == 1.0
+
+
 @pytest.mark.parametrize("how", ["runs away", "is no number"])
 def test_a_loss_that_runs_away_or_is_no_number_writes_nothing(tuner, tmp_path, monkeypatch, how):
     (into := tmp_path / "into").mkdir()

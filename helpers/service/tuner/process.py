@@ -26,7 +26,7 @@ START_SECONDS = 120
 TUNE_SECONDS = 600
 POLITE_SECONDS = 0.5
 LOOK_SECONDS = 0.1  # how often a fine-tune's caller looks whether someone still waits for it
-IDLE_SECONDS = 600  # after this long without a fine-tune, its gigabyte goes back
+IDLE_SECONDS = 600  # after this long without a fine-tune, its half gigabyte goes back
 
 
 class TunerProcess:
