@@ -140,10 +140,11 @@ def test_another_python_fails(monkeypatch, version, said):
     assert_fails(doctor.python(), said, "Python 3.10")
 
 
-def test_the_doctor_and_the_package_agree_on_the_pythons():
-    said = (ROOT / "helpers" / "pyproject.toml").read_text(encoding="utf-8")
-    major, minor = doctor.NEWEST_PYTHON
-    assert f'requires-python = ">={".".join(map(str, doctor.OLDEST_PYTHON))},<{major}.{minor + 1}"' in said
+def test_the_doctor_the_package_and_the_readme_agree_on_the_pythons():
+    package, readme = ((ROOT / name).read_text(encoding="utf-8") for name in ("helpers/pyproject.toml", "README.md"))
+    oldest, (major, minor) = ".".join(map(str, doctor.OLDEST_PYTHON)), doctor.NEWEST_PYTHON
+    assert f'requires-python = ">={oldest},<{major}.{minor + 1}"' in package
+    assert f"You need Python {oldest} to {major}.{minor} " in readme
 
 
 @pytest.fixture
