@@ -122,7 +122,8 @@ def _pip(*arguments: str) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PIP_SECONDS)
     if done.returncode == 0:
         return
-    errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr[-500:]]
+    lines = [line.strip(" │") for line in done.stderr.splitlines()]  # those of a build are indented
+    reason = ([line for line in lines if line.startswith("ERROR")] or ["pip failed"])[-1]
     if any(sign in done.stderr for sign in NO_NETWORK):
-        raise NoIndex(f"No package index answers here, so that nothing can be said of downloads ({errors[-1]}).")
-    raise RuntimeError(f"pip {arguments[0]} failed: {' '.join(errors)}")
+        raise NoIndex(f"No package index answers here, so that nothing can be said of downloads ({reason}).")
+    raise RuntimeError(f"pip {arguments[0]} failed: {reason}")
