@@ -22,7 +22,7 @@ from pathlib import Path
 from .connection import set_by_connect
 from .environment import CACHE_DIR_VARIABLE, DATA_DIR_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 
-OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 14)
 REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
 INSTALL_ALL = "Run `python -m pip install -r requirements.txt` in the repository's folder, then restart the kernel"
 SYSTEM_PACKAGES = {"libgomp": "libgomp1", "libstdc++": "libstdc++6"}  # what Debian and Ubuntu call them
@@ -82,8 +82,13 @@ def python() -> Finding:
     """A Python that all pinned packages have wheels for."""
     version = ".".join(map(str, sys.version_info[:2]))
     ok = OLDEST_PYTHON <= tuple(sys.version_info[:2]) <= NEWEST_PYTHON
+    waits = tuple(sys.version_info[:2]) > NEWEST_PYTHON
+    detail = f"{version}, which has to wait until zstandard, a package that is needed, has wheels for it"
     return Finding(
-        "python", ok, version, "Make an environment with Python 3.10, 3.11, 3.12 or 3.13 and install into it"
+        "python",
+        ok,
+        detail if waits else version,
+        "Make an environment with Python 3.10, 3.11, 3.12, 3.13 or 3.14 and install into it",
     )
 
 

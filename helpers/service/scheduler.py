@@ -155,11 +155,9 @@ class Scheduler:
         job = asyncio.get_running_loop().run_in_executor(self._threads, work, given_up)
         while not job.done():
             try:
-                await asyncio.shield(job)
+                await asyncio.wait({job})  # not shield: from Python 3.14 on it logs what the work raises after all
             except asyncio.CancelledError:
                 given_up.set()
-            except Exception:  # noqa: BLE001 - the work's own; raised below
-                break
         if given_up.is_set():
             with contextlib.suppress(BaseException):
                 job.result()

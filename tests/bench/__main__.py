@@ -10,26 +10,25 @@ Each pair of figures is measured alternately in one run, ours, peer, ours, peer,
 suspended. Each benchmark runs in a process of its own with a time limit; what it found before a failure is kept, and
 the failure is told. Stop other work first: how busy the machine was before the run is in the results.
 
-Peers are the very packages of requirements.txt, so they run in this interpreter, without our code on their path.
-`--install-peers` makes a virtual environment of their own in the cache folder, with the same pins, and uses that.
+Peers are other people's packages, torch among them, which the kit does without. They run in an environment of their
+own, without our code on their path, and nowhere else: `tests/peers/environment.py` makes it once, in the cache folder,
+before a run in which a benchmark has peers. Where it can't be made, these benchmarks fail and the others run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
-import venv
 from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic
 
 from helpers.service import paths
 from helpers.service.local import model_files
+from tests.peers import environment
 
 from . import machine
 from .figures import Row, notes, put_between_markers, table
@@ -39,8 +38,6 @@ from .runner import BENCHMARKS, run_limited
 RESULTS = Path(__file__).parent / "results"
 LATEST = ROOT / ".artifacts" / "bench.json"
 README = ROOT / "README.md"
-PEER_PACKAGES = ("xllamacpp", "torch", "transformers", "peft", "safetensors", "tokenizers")
-INSTALL_SECONDS = 1800
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def listing() -> str:
     """Every benchmark, with the first line of what it compares."""
-    first = {name: function.__doc__.partition("\n")[0] for name, (function, _) in BENCHMARKS.items()}
+    first = {name: benchmark.measure.__doc__.partition("\n")[0] for name, benchmark in BENCHMARKS.items()}
     return "\n".join(f"{name:22} {line}" for name, line in first.items())
 
 
@@ -94,7 +91,6 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--readme", action="store_true", help="write the table between the markers in README.md")
     parser.add_argument("--show", type=Path, metavar="FILE", help="run nothing: show the results in this file")
     parser.add_argument("--before", type=Path, metavar="FILE", help="set the figures of this file beside the new ones")
-    parser.add_argument("--install-peers", action="store_true", help="peers in a virtual environment of their own")
     options = parser.parse_args(arguments)
     if options.keep and (options.show or not re.fullmatch(r"[\w.-]+", options.keep)):
         parser.error("--keep takes a plain name, and goes with a run, not with --show")
@@ -102,45 +98,49 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _measure(options: argparse.Namespace) -> dict:
+    names = options.only or list(BENCHMARKS)
     model = model_files.ensure(paths.cache_dir())  # a download or a conversion is not to be timed
-    python = str(_installed_peers(paths.cache_dir())) if options.install_peers else sys.executable
+    peers, versions, no_peers = _peers(names)
     found = {
-        "machine": machine.describe(),
+        "machine": machine.describe(versions),
         "when": datetime.now(timezone.utc).date().isoformat(),
         "quick": options.quick,
         "busy_percent": machine.busy_percent(),
-        "peers": "an environment of their own" if options.install_peers else "the same environment",
         "rows": [],
         "seconds": {},
         "failed": {},
     }
-    for name in options.only or BENCHMARKS:
+    for name in names:
         print(f"{name} …", end=" ", flush=True)
-        with tempfile.TemporaryDirectory(prefix="gradient-bench-", ignore_cleanup_errors=True) as folder:
-            bench = Bench(options.quick, Path(folder), model, python)
-            began = monotonic()
-            rows, failure = run_limited(name, bench)
-        found["rows"] += [row.as_json() for row in rows]
-        found["seconds"][name] = round(monotonic() - began, 1)
-        if failure:
-            found["failed"][name] = failure
-        print(f"{found['seconds'][name]} s" + (f", failed: {failure}" if failure else ""))
+        began = monotonic()
+        barred = no_peers if BENCHMARKS[name].has_peers else ""
+        rows, failure = ([], barred) if barred else _run(name, options.quick, model, peers)
+        _add(found, name, rows, failure, monotonic() - began)
     return found
 
 
-def _installed_peers(cache: Path) -> Path:
-    """The interpreter of the peers' own environment, made and filled from the pins of requirements.txt if need be."""
-    pins = [
-        line
-        for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-        if line.partition("==")[0] in PEER_PACKAGES
-    ]
-    home = cache / "bench-peers"
-    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not python.exists():
-        venv.create(home, with_pip=True)
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *pins], check=True, timeout=INSTALL_SECONDS)
-    return python
+def _run(name: str, quick: bool, model: model_files.Weights, peers: str | None) -> tuple[list[Row], str]:
+    with tempfile.TemporaryDirectory(prefix="gradient-bench-", ignore_cleanup_errors=True) as folder:
+        return run_limited(name, Bench(quick, Path(folder), model, peers))
+
+
+def _add(found: dict, name: str, rows: list[Row], failure: str, seconds: float) -> None:
+    """Puts what a benchmark found into the results, and says that it is done."""
+    found["rows"] += [row.as_json() for row in rows]
+    found["seconds"][name] = round(seconds, 1)
+    if failure:
+        found["failed"][name] = failure
+    print(f"{seconds:.1f} s" + (f", failed: {failure}" if failure else ""))
+
+
+def _peers(names: list[str]) -> tuple[str | None, dict[str, str], str]:
+    """The peers' interpreter and their versions, if any of the benchmarks has peers; else why there are none."""
+    if not any(BENCHMARKS[name].has_peers for name in names):
+        return None, {}, ""
+    try:
+        return str(environment.python()), environment.versions(), ""
+    except environment.Unavailable as reason:
+        return None, {}, str(reason)
 
 
 def _save(path: Path, found: dict) -> None:

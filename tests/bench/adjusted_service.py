@@ -1,11 +1,9 @@
-"""`python -m tests.bench.adjusted_service`: the service with three choices of its tuner changed, and nothing else.
+"""`python -m tests.bench.adjusted_service`: the service with two choices of its tuner changed, and nothing else.
 
 TUNER_SEED is the seed of LoRA's first matrices (`recipe.SEED`), so that a score can be had over several draws of them.
 TUNER_IDLE_SECONDS is how long the tuner's process stays after a fine-tune (`process.IDLE_SECONDS`), so that the
-memory after it can be seen without waiting for ten minutes. TUNER_FLOATS names the floats of its frozen matrices
-(`recipe.matrix_type`), so that a machine with matrix hardware can show what one without does. None is an option of the
-service, because no learner needs one. The tuner's process imports this module again when it starts, and changes the
-seed and the floats there, where torch is.
+memory after it can be seen without waiting for ten minutes. Neither is an option of the service, because no learner
+needs one. The tuner's process imports this module again when it starts, and changes the seed there.
 """
 
 from __future__ import annotations

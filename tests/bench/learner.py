@@ -46,7 +46,7 @@ def transformers(bench: Bench) -> Iterator[Row]:
 
     with (
         bench.service("generate", "--no-preload") as service,
-        Peer(bench.python, "plain_generate.py", bench.weights.folder, limit()) as peer,
+        bench.peer("plain_generate.py", bench.weights.folder, limit()) as peer,
     ):
         model = service.base()
         ours, theirs = alternate(

@@ -11,13 +11,18 @@ from pathlib import Path
 
 import psutil
 
-PACKAGES = ("gradientai", "fastapi", "uvicorn", "xllamacpp", "torch", "transformers", "peft", "tokenizers")
+PACKAGES = ("gradientai", "fastapi", "uvicorn", "xllamacpp", "numpy", "tokenizers")
+NAMED = ("xllamacpp", "numpy", "torch", "transformers", "peft")  # in the sentence, as far as they took part
 BUSY_PERCENT = 15  # beyond it another program is at work, and the figures are not to be kept
 ROOT = Path(__file__).parents[2]
 
 
-def describe() -> dict:
-    """Cores, processor, memory, system, Python, versions, commit."""
+def describe(peers: dict[str, str]) -> dict:
+    """Cores, processor, memory, system, Python, versions, commit.
+
+    Args:
+        peers: the versions of the peers in their own environment; none where no peer takes part.
+    """
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -26,14 +31,15 @@ def describe() -> dict:
         "system": platform.system(),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in PACKAGES},
+        "peers": peers,
         "commit": _commit(),
     }
 
 
 def sentence(machine: dict) -> str:
     """The description in one sentence, for people."""
-    versions = machine["versions"]
-    named = ", ".join(f"{name} {versions[name]}" for name in ("xllamacpp", "torch", "transformers", "peft"))
+    versions = {**machine.get("peers", {}), **machine["versions"]}
+    named = ", ".join(f"{name} {versions[name]}" for name in NAMED if name in versions)
     gpu = f", {machine['gpu']}" if machine["gpu"] else ", no GPU"
     return (
         f"Measured on {machine['cores']} cores of {machine['processor']}, {machine['memory_gb']} GB of memory{gpu}; "

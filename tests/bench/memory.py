@@ -23,16 +23,15 @@ def memory(bench: Bench) -> Iterator[Row]:
     Resident memory is summed over the service and its tuner, so pages that both map count twice, and the file of the
     weights, which is mapped, counts as far as it has been read. The peak is the highest of fifty looks a second during
     eight fine-tunes of one sample and one of several. Then the tuner's idle time passes (set to a few seconds by
-    `adjusted_service.py`) and what is left is read. The peak is looked at once more with the tuner's matrices in 32-bit
-    floats, as on CPUs without matrix hardware. The decoder alone is another service on the same folder that has no
-    tuner, asked once for each of the eight adapters.
+    `adjusted_service.py`) and what is left is read. The decoder alone is another service on the same folder that has
+    no tuner, asked once for each of the eight adapters.
     """
     with bench.service("memory", TUNER_IDLE_SECONDS=str(IDLE_SECONDS)) as service:
         seen, models = _tuned(bench, service)
         sizes = [_bytes(service, model) / 1e6 for model in models]
         after = _after_idle(service)
         parts = service.parts_of_memory()
-    yield Row("peak of tuning", [max(seen)], "MB", at_most=1400)
+    yield Row("peak of tuning", [max(seen)], "MB", at_most=900)
     yield Row("some time after the last fine-tune", [after], "MB", at_most=450, note=parts)
     with bench.service("memory", "--no-preload") as service:
         mine = [model for model in service.gradient().list_models(only_base=False) if isinstance(model, ModelAdapter)]
@@ -40,9 +39,6 @@ def memory(bench: Bench) -> Iterator[Row]:
             ask(model, story(number), 16)
         note = service.parts_of_memory()
         yield Row(f"decoder with {len(mine)} adapters", [service.megabytes()], "MB", at_most=400, note=note)
-    with bench.service("memory-plain-floats", TUNER_FLOATS="float32") as service:
-        seen, _ = _tuned(bench, service)
-        yield Row("peak of tuning, 32-bit floats", [max(seen)], "MB", at_most=1400)
     yield Row("disk, one adapter", sizes, "MB")
 
 

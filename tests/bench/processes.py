@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
@@ -45,13 +46,13 @@ class Bench:
         quick: few repetitions, to see that it works.
         folder: an empty folder for whatever it writes.
         weights: the model, for the service and for the peers alike.
-        python: the interpreter that peers run in.
+        peers: the interpreter that peers run in; None for a benchmark that has none.
     """
 
     quick: bool
     folder: Path
     weights: Weights
-    python: str
+    peers: str | None
 
     def times(self, full: int, quick: int = 1) -> int:
         """How many repetitions."""
@@ -63,7 +64,11 @@ class Bench:
 
     def llama(self, adapter: Path | None = None) -> Peer:
         """Bare llama.cpp with the same weights and thread count, and one adapter or none."""
-        return Peer(self.python, "bare_llama.py", self.weights.gguf, limit(), *([adapter] if adapter else []))
+        return self.peer("bare_llama.py", self.weights.gguf, limit(), *([adapter] if adapter else []))
+
+    def peer(self, script: str, *arguments: object) -> Peer:
+        """Starts a peer that keeps a model; see `Peer`."""
+        return Peer(self._interpreter(), script, *arguments)
 
     def run_script(self, script: str, *arguments: object) -> tuple[float, str]:
         """Runs a peer that is a whole program.
@@ -71,13 +76,18 @@ class Bench:
         Returns:
             Seconds from the start of its process to the end, and what it printed.
         """
-        command = [self.python, str(PEERS / script), *map(str, arguments)]
+        command = [self._interpreter(), str(PEERS / script), *map(str, arguments)]
         began = perf_counter()
         done = subprocess.run(command, env=_plain_environment(), capture_output=True, text=True, timeout=STEP_SECONDS)
         seconds = perf_counter() - began
         if done.returncode != 0:
             raise RuntimeError(f"{script} failed: {done.stderr[-2000:]}")
         return seconds, done.stdout
+
+    def _interpreter(self) -> str:
+        if self.peers is None:
+            raise RuntimeError("this benchmark has peers, and runner.BENCHMARKS does not say so")
+        return self.peers
 
 
 class _Process:
@@ -120,7 +130,7 @@ class Service(_Process):
     Args:
         data: its data folder.
         options: more of the command's options.
-        settings: TUNER_SEED, TUNER_IDLE_SECONDS, TUNER_FLOATS; with any, it runs through `adjusted_service.py`.
+        settings: TUNER_SEED, TUNER_IDLE_SECONDS; with any, it runs through `adjusted_service.py`.
 
     Attributes:
         ready_seconds: from the start of its process to the line that says it is ready.
@@ -157,6 +167,10 @@ class Service(_Process):
         """The folder that an adapter's last fine-tune wrote."""
         return max((self.data / "adapters" / adapter.id).glob("v*"), key=lambda path: int(path.name[1:]))
 
+    def steps(self) -> list[int]:
+        """The steps of each fine-tune so far, from its log."""
+        return [int(steps) for steps in re.findall(r" steps=(\d+)", (self.data / "service.log").read_text())]
+
     def megabytes(self) -> float:
         """Resident memory of the service and its tuner together; pages that they share count twice."""
         return megabytes(self.process.pid)
@@ -173,7 +187,8 @@ class Service(_Process):
 class Peer(_Process):
     """A peer that loads a model once and then answers requests, one JSON object a line.
 
-    It runs without our code: a script of `peers/`, without PYTHONPATH, in the interpreter given.
+    It runs without our code: a script of `peers/`, without PYTHONPATH, in the interpreter given. A library that the
+    service has too must have the same version in both.
 
     Args:
         python: interpreter.
@@ -193,18 +208,22 @@ class Peer(_Process):
             text=True,
         )
         for name, found in self._answer().items():
-            if found != version(name):
+            if found != _installed(name, found):
                 self.__exit__()
                 raise RuntimeError(f"the peer has {name} {found} and the service {version(name)}: not to be compared")
 
     def ask(self, *prompts: str, tokens: int) -> dict[str, Any]:
-        """Completes the prompts, all at once.
+        """Has a peer that answers complete the prompts, all at once.
 
         Returns:
             `seconds`, measured inside the peer around the library's own call, and `answers`: `text`, `tokens` (how many
             were generated) and `prompt_tokens` of each.
         """
-        self.process.stdin.write(json.dumps({"prompts": prompts, "tokens": tokens}) + "\n")
+        return self.call(prompts=prompts, tokens=tokens)
+
+    def call(self, **request: object) -> dict[str, Any]:
+        """What the peer's script makes of a request; see there."""
+        self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         return self._answer()
 
@@ -274,6 +293,13 @@ def _resident(process: psutil.Process) -> int:
         return process.memory_info().rss
     except psutil.NoSuchProcess:
         return 0
+
+
+def _installed(name: str, otherwise: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return otherwise
 
 
 def _plain_environment() -> dict[str, str]:

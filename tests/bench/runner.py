@@ -12,39 +12,55 @@ import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from time import monotonic
+from typing import NamedTuple
 
 import psutil
 
 from helpers.environment import TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 
-from . import busy, learner, lesson, many, memory, start
+from . import busy, learner, lesson, many, memory, start, tuning
 from .figures import Row
 from .processes import Bench
 
-BENCHMARKS: dict[str, tuple[Callable[[Bench], Iterator[Row]], int]] = {  # and the seconds that each may take
-    "start-imports": (start.imports, 60),
-    "start-cold": (start.cold, 240),
-    "learner-base": (learner.base_model, 300),
-    "learner-adapter": (learner.adapter, 300),
-    "learner-transformers": (learner.transformers, 120),
-    "learner-prefix": (learner.prefix, 180),
-    "many-eight": (many.eight, 420),
-    "many-thirty": (many.thirty, 180),
-    "many-during-fine-tune": (many.during_fine_tune, 120),
-    "busy-neighbours": (busy.neighbours, 300),
-    "busy-two-services": (busy.two_services, 180),
-    "lesson-facts": (lesson.facts, 300),
-    "lesson-plain-floats": (lesson.plain_floats, 120),
-    "lesson-cold-script": (lesson.cold_script, 120),
-    "lesson-forgetting": (lesson.forgetting, 90),
-    "lesson-twenty": (lesson.twenty, 180),
-    "memory": (memory.memory, 180),
+
+class Benchmark(NamedTuple):
+    """What there is to run.
+
+    Attributes:
+        measure: finds the rows.
+        seconds: that it may take.
+        has_peers: whether it needs the environment of other people's software.
+    """
+
+    measure: Callable[[Bench], Iterator[Row]]
+    seconds: int
+    has_peers: bool = False
+
+
+BENCHMARKS = {
+    "start-imports": Benchmark(start.imports, 60),
+    "start-cold": Benchmark(start.cold, 240, has_peers=True),
+    "learner-base": Benchmark(learner.base_model, 300, has_peers=True),
+    "learner-adapter": Benchmark(learner.adapter, 300, has_peers=True),
+    "learner-transformers": Benchmark(learner.transformers, 120, has_peers=True),
+    "learner-prefix": Benchmark(learner.prefix, 180, has_peers=True),
+    "many-eight": Benchmark(many.eight, 420),
+    "many-thirty": Benchmark(many.thirty, 180),
+    "many-during-fine-tune": Benchmark(many.during_fine_tune, 120),
+    "busy-neighbours": Benchmark(busy.neighbours, 300),
+    "busy-two-services": Benchmark(busy.two_services, 180),
+    "lesson-facts": Benchmark(lesson.facts, 300),
+    "lesson-cold-script": Benchmark(lesson.cold_script, 120, has_peers=True),
+    "lesson-forgetting": Benchmark(lesson.forgetting, 90),
+    "lesson-twenty": Benchmark(lesson.twenty, 180),
+    "tuner": Benchmark(tuning.tuner, 600, has_peers=True),
+    "memory": Benchmark(memory.memory, 180),
 }
 
 
 def run_limited(name: str, bench: Bench) -> tuple[list[Row], str]:
     """The benchmark's rows, and why it ended early, if it did."""
-    limit = BENCHMARKS[name][1]
+    limit = BENCHMARKS[name].seconds
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(name, bench, theirs), name=name)
@@ -72,7 +88,7 @@ def _run(name: str, bench: Bench, results: Connection) -> None:
     for variable in (URL_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE):
         os.environ.pop(variable, None)
     try:
-        for row in BENCHMARKS[name][0](bench):
+        for row in BENCHMARKS[name].measure(bench):
             results.send(row)
         results.send("")
     except Exception as error:  # noqa: BLE001 - whatever it is, the other benchmarks go on

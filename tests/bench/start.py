@@ -82,5 +82,5 @@ def cold(bench: Bench) -> Iterator[Row]:
     )
     yield Row("cold process to `ready`", ready[1:], at_most=1.5)
     yield Row("8 tokens at once after `ready`, tuner loading", answers[1:])
-    yield Row("first fine-tune after `ready`", tuned, peer=torch_only, peer_name="torch + weights", at_most=1.2)
+    yield Row("first fine-tune after `ready`", tuned, peer=torch_only, peer_name="torch + weights", at_most=0.7)
     yield Row("first fine-tune after `ready`, model", tuned, peer=whole_model, peer_name="model built with peft")

@@ -1,15 +1,18 @@
-"""The bench's own arithmetic and wiring, without an engine."""
+"""The bench's own arithmetic and wiring, without an engine and without peers."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from statistics import median
 
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench import busy, figures, learner, lesson, many, memory, runner, start
+from tests.bench import busy, figures, learner, lesson, machine, many, memory, runner, start, tuning, workload
 from tests.bench.figures import Row
+from tests.conftest import ROOT
+from tests.peers import environment
 
 
 def test_the_bench_counts_pairs_names_every_benchmark_and_writes_only_between_the_markers(capsys):
@@ -39,9 +42,94 @@ def test_the_bench_counts_pairs_names_every_benchmark_and_writes_only_between_th
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     written = {
         function
-        for module in (start, learner, many, busy, lesson, memory)
+        for module in (start, learner, many, busy, lesson, tuning, memory)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }
     assert listed == list(runner.BENCHMARKS)
-    assert {function for function, _ in runner.BENCHMARKS.values()} == written
+    assert {benchmark.measure for benchmark in runner.BENCHMARKS.values()} == written
+
+
+# --- peers ---
+
+
+def test_the_table_of_benchmarks_says_which_have_peers():
+    starts_one = re.compile(r"\bbench\.(llama|peer|run_script)\(")
+    for name, benchmark in runner.BENCHMARKS.items():
+        assert bool(starts_one.search(inspect.getsource(benchmark.measure))) == benchmark.has_peers, name
+
+
+@pytest.fixture
+def nothing_real(monkeypatch, tmp_path) -> None:
+    """The command without its engines: each benchmark finds one row; the results go elsewhere."""
+    monkeypatch.setattr(bench.model_files, "ensure", lambda cache: None)
+    monkeypatch.setattr(bench, "run_limited", lambda name, given: ([Row(name, [1.0], note=str(given.peers))], ""))
+    monkeypatch.setattr(bench, "LATEST", tmp_path / "bench.json")
+
+
+def test_no_environment_is_made_for_benchmarks_that_have_no_peers(nothing_real, monkeypatch, capsys):
+    def made() -> None:
+        raise AssertionError("it was made")
+
+    monkeypatch.setattr(environment, "python", made)
+    assert bench.main(["--only", "memory", "--only", "lesson-facts"]) == 0
+    assert "- memory: None" in capsys.readouterr().out
+
+
+def test_peers_run_in_their_environment_and_their_versions_are_told(nothing_real, monkeypatch, capsys):
+    monkeypatch.setattr(environment, "python", lambda: "the peers' python")
+    monkeypatch.setattr(environment, "versions", lambda: {"torch": "9.8.7+cpu"})
+    assert bench.main(["--only", "tuner"]) == 0
+    said = capsys.readouterr().out
+    assert "- tuner: the peers' python" in said
+    assert "torch 9.8.7+cpu" in said
+
+
+def test_without_the_environment_only_benchmarks_with_peers_fail(nothing_real, monkeypatch, capsys):
+    def unavailable() -> None:
+        raise environment.Unavailable("The peers can't be installed here (no network).")
+
+    monkeypatch.setattr(environment, "python", unavailable)
+    assert bench.main(["--only", "tuner", "--only", "memory"]) == 1
+    said = capsys.readouterr().out
+    assert "tuner failed: The peers can't be installed here (no network)." in said
+    assert "| memory | 1 s |" in said
+
+
+def test_a_benchmark_that_has_peers_and_does_not_say_so_is_told(tmp_path):
+    with pytest.raises(RuntimeError, match=r"runner.BENCHMARKS does not say so"):
+        bench.Bench(True, tmp_path, None, None).peer("torch_tuner.py")
+
+
+def test_what_the_kit_and_its_peers_both_have_is_pinned_alike():
+    ours, theirs = (
+        dict(re.findall(r"^([\w.-]+)==(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+        for path in (ROOT / "requirements.txt", environment.REQUIREMENTS)
+    )
+    both = set(ours) & set(theirs)
+    assert {name: ours[name] for name in both} == {name: theirs[name] for name in both}
+    assert both == {"xllamacpp", "safetensors", "tokenizers"}
+
+
+def test_kept_results_of_all_times_can_be_shown():
+    versions = {"xllamacpp": "1", "torch": "2", "transformers": "3", "peft": "4"}
+    old = {"cores": 2, "processor": "a CPU", "memory_gb": 8, "gpu": "", "system": "Linux", "python": "3.11.7"}
+    assert machine.sentence({**old, "versions": versions}).endswith("xllamacpp 1, torch 2, transformers 3, peft 4.")
+
+
+# --- the tuner's peer does the same work ---
+
+DONE = {"steps": 8, "sum_loss": 100.0}
+
+
+def test_a_peer_that_does_the_same_work_is_compared():
+    said = workload.same_work("torch", [4, 8], [50.0, 101.0], [{"steps": 4, "sum_loss": 50.0}, {**DONE, "steps": 10}])
+    assert said == "steps 8 against 10; first losses differ by 0.99 % at most"
+
+
+@pytest.mark.parametrize(
+    ("steps", "loss", "why"), [(12, 100.0, "8 steps where we take 12"), (8, 97.0, "loss of 100.00 where ours is 97.00")]
+)
+def test_a_peer_that_does_other_work_is_not_compared(steps, loss, why):
+    with pytest.raises(RuntimeError, match=why):
+        workload.same_work("torch", [steps], [loss], [DONE])

@@ -48,6 +48,11 @@ UNRELATED = [
     ("What is 2+2?", True, "4"),
 ]
 
+# Sums of losses before the first step: a bfloat16 has three digits, and the kinds of floats are all that differs.
+LOSS_PART = 0.02
+# The first A matrices are drawn by other generators, so that a call may end a step sooner or later.
+STEPS_PART, STEPS = 0.25, 1
+
 _HEROES = ("robot", "baker", "fox", "sailor", "painter", "wizard", "farmer", "girl", "pirate", "king", "cat", "pilot")
 _PLACES = ("a forest", "a small town", "the desert", "an old castle", "the moon", "a ship", "the city", "a lighthouse")
 
@@ -94,6 +99,24 @@ def sample(question: str, answer: str, answers_only: bool = False) -> dict:
     return {"inputs": f"{prompt} {answer}"}
 
 
+def tokenised(given: dict, folder: Path) -> tuple[list[int], list[int]]:
+    """Token ids and labels of what `sample` makes, as the service's engine makes them: `<|im_end|>` comes last, and a
+    part that is not to be learned has labels of -100.
+
+    Args:
+        given: the sample.
+        folder: the model's Hugging Face folder, whose tokenizer is llama.cpp's.
+    """
+    parts = given["inputs"] if isinstance(given["inputs"], list) else [{"value": given["inputs"]}]
+    ids: list[int] = []
+    labels: list[int] = []
+    for part in [*parts, {**parts[-1], "value": "<|im_end|>"}]:
+        tokens = _tokenizer(folder).encode(part["value"], add_special_tokens=False).ids
+        ids += tokens
+        labels += tokens if part.get("trainable", True) else [-100] * len(tokens)
+    return ids, labels
+
+
 def ask(model: BaseModel | ModelAdapter, prompt: str, tokens: int, templated: bool = False) -> Answered:
     """A greedy completion through the SDK and HTTP."""
     began = perf_counter()
@@ -116,6 +139,33 @@ def teach(base: BaseModel, question: str, answer: str) -> tuple[float, float, st
     done = perf_counter()
     model.delete()
     return done - began, tuned - began, said
+
+
+def same_work(name: str, steps: Sequence[int], losses: Sequence[float], theirs: Sequence[dict]) -> str:
+    """Says in a note how many steps each took.
+
+    Args:
+        name: of the peer.
+        steps: ours, by call.
+        losses: ours before the first step, by call.
+        theirs: what the peer answered, by call: `steps` and `sum_loss`.
+
+    Raises:
+        RuntimeError: the peer did other work than we, so that its time tells nothing.
+    """
+    for own, loss, other in zip(steps, losses, theirs, strict=True):
+        if abs(loss - other["sum_loss"]) > LOSS_PART * abs(loss):
+            raise RuntimeError(f"{name} begins with a loss of {other['sum_loss']:.2f} where ours is {loss:.2f}")
+        if abs(own - other["steps"]) > max(STEPS, STEPS_PART * own):
+            raise RuntimeError(f"{name} takes {other['steps']} steps where we take {own}")
+    parts = max(abs(loss - other["sum_loss"]) / abs(loss) for loss, other in zip(losses, theirs, strict=True))
+    others = [other["steps"] for other in theirs]
+    return f"steps {_said(steps)} against {_said(others)}; first losses differ by {100 * parts:.2g} % at most"
+
+
+def _said(steps: Sequence[int]) -> str:
+    """The steps of all calls after the warm-up."""
+    return ", ".join(map(str, steps[1:]))
 
 
 def together(jobs: Sequence[Callable[[], object]]) -> tuple[float, list[float], list]:

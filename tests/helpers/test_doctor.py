@@ -126,16 +126,25 @@ def test_the_doctor_imports_nothing_heavy():
 # --- python and packages ---
 
 
-@pytest.mark.parametrize("version", [(3, 10, 0), (3, 13, 9)], ids=["oldest", "newest"])
+@pytest.mark.parametrize("version", [(3, 10, 0), (3, 14, 9)], ids=["oldest", "newest"])
 def test_a_supported_python_is_ok(monkeypatch, version):
     monkeypatch.setattr(doctor, "sys", SimpleNamespace(version_info=version))
     assert_ok(doctor.python(), f"3.{version[1]}")
 
 
-@pytest.mark.parametrize("version", [(3, 9, 18), (3, 14, 0)], ids=["too old", "too new"])
-def test_another_python_fails(monkeypatch, version):
+@pytest.mark.parametrize(
+    ("version", "said"), [((3, 9, 18), "3.9"), ((3, 15, 0), "3.15, which has to wait until zstandard")]
+)
+def test_another_python_fails(monkeypatch, version, said):
     monkeypatch.setattr(doctor, "sys", SimpleNamespace(version_info=version))
-    assert_fails(doctor.python(), f"3.{version[1]}", "Python 3.10")
+    assert_fails(doctor.python(), said, "Python 3.10")
+
+
+def test_the_doctor_the_package_and_the_readme_agree_on_the_pythons():
+    package, readme = ((ROOT / name).read_text(encoding="utf-8") for name in ("helpers/pyproject.toml", "README.md"))
+    oldest, (major, minor) = ".".join(map(str, doctor.OLDEST_PYTHON)), doctor.NEWEST_PYTHON
+    assert f'requires-python = ">={oldest},<{major}.{minor + 1}"' in package
+    assert f"You need Python {oldest} to {major}.{minor} " in readme
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 pytestmark = pytest.mark.model
 
 
-def test_seeds_and_floats_reach_the_tuners_process(tmp_path):
+def test_seeds_reach_the_tuners_process(tmp_path):
     from safetensors.numpy import load_file
 
     from tests.bench.processes import Service
@@ -16,13 +16,9 @@ def test_seeds_and_floats_reach_the_tuners_process(tmp_path):
     def first_matrix(name: str, **settings: str):
         with Service(tmp_path / name, **settings) as service:
             adapter = service.base().create_model_adapter(name=name, learning_rate=1e-9)  # stays as it was drawn
-            loss = adapter.fine_tune(samples=[sample(*FACTS[0])]).sum_loss
+            adapter.fine_tune(samples=[sample(*FACTS[0])])
             matrices = load_file(service.folder_of(adapter) / "adapter_model.safetensors")
-            return matrices[min(name for name in matrices if "lora_A" in name)], loss
+            return matrices[min(name for name in matrices if "lora_A" in name)]
 
-    plain, loss = first_matrix("plain")
-    seeded, _ = first_matrix("seeded", TUNER_SEED="1")
-    floats, other_loss = first_matrix("floats", TUNER_FLOATS="float16")
+    plain, seeded = first_matrix("plain"), first_matrix("seeded", TUNER_SEED="1")
     assert abs(plain - seeded).max() > 1e-3
-    assert abs(plain - floats).max() < 1e-6
-    assert loss != other_loss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from helpers.service import scheduler
 from helpers.service.refusals import Busy
 from helpers.service.scheduler import Kind, Scheduler
+
+ORIGINAL_SHIELD = asyncio.shield
 
 
 class Story:
@@ -274,6 +277,41 @@ def test_an_exception_of_the_work_reaches_the_caller_and_frees_the_worker(one_wo
         return told.started
 
     assert run(story) == ["next"]
+
+
+def shield_of_python_3_14(job: asyncio.Future) -> asyncio.Future:
+    """`asyncio.shield` as it is from Python 3.14 on: once its caller is cancelled, it logs what the job raises."""
+    outer = ORIGINAL_SHIELD(job)
+
+    def log(job: asyncio.Future) -> None:
+        if outer.cancelled() and not job.cancelled() and job.exception():
+            job.get_loop().call_exception_handler({"message": "exception in shielded future", "future": job})
+
+    job.add_done_callback(log)
+    return outer
+
+
+def test_what_the_work_of_a_cancelled_caller_raises_is_told_to_no_one(monkeypatch):
+    """A client that hangs up ends its call; the service's log is no place for a traceback of that."""
+    monkeypatch.setattr(asyncio, "shield", shield_of_python_3_14)
+
+    async def story(told):
+        logged = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: logged.append(context["message"]))
+
+        def work(given_up):
+            given_up.wait(5)
+            raise ConnectionError("no one waits any more")
+
+        caller = asyncio.create_task(told.subject.run("w", work, Kind.TUNE, "a", True))
+        await settled()
+        caller.cancel()
+        await asyncio.gather(caller, return_exceptions=True)
+        await settled()
+        gc.collect()  # which is when an exception that no one has asked for is logged
+        return caller.cancelled(), logged
+
+    assert run(story) == (True, [])
 
 
 def test_what_is_done_takes_no_memory():

@@ -21,8 +21,9 @@ def load():
     from torch_old.recipe import TokenSample, Tuner
 
     torch.set_num_threads(int(sys.argv[2]))
-    for option, value in ((-3, 32 * 1024 * 1024), (-1, 128_000_000)):  # keep freed memory, as the service's tuner does
-        ctypes.CDLL(None).mallopt(option, value)
+    if sys.platform == "linux":
+        for option, value in ((-3, 32 * 1024 * 1024), (-1, 128_000_000)):  # keep freed memory, as the service's does
+            ctypes.CDLL(None).mallopt(option, value)
     tuner = Tuner(Path(sys.argv[1]), sys.argv[3] if len(sys.argv) > 3 else None)
 
     def answer(ids, labels):
