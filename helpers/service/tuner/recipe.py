@@ -266,32 +266,42 @@ def _optimise(
 def _train(
     model: Llama, lora: Lora, optimizer: AdamW, prepared: Prepared, before_step: Callable[[], None]
 ) -> tuple[list[Loss], list[Loss], int]:
-    """Passes over the batches until all is learned; a batch that is learned already is not trained again.
+    """Passes over the batches that are not learned yet; once none is left, all are looked at together.
 
     Returns:
-        Each batch's loss before the first update, and in the last pass; and how many steps it took.
+        Each batch's loss before the first update, and when it was last looked at; and how many steps it took.
     """
     # The first update would change the others' losses; that of a single batch is read as it steps.
     first = _losses(model, lora, prepared, before_step) if len(prepared.batches) > 1 else []
-    uniform = math.log(model.vocabulary)
-    steps = 0
-    for number_of_pass in range(MAX_PASSES):
-        share = min(1.0, (MAX_PASSES - number_of_pass) / (MAX_PASSES - FULL_PASSES))
-        last = []
-        for number, batch in enumerate(prepared.batches):
+    last, steps = list(first), 0
+    pending = list(enumerate(prepared.batches))
+    for share in _shares():
+        stepped = []
+        for number, batch in pending:
             before_step()
             loss, gradients = _step(model, lora, batch)
-            last.append(loss)
-            first = first or [loss]
-            if loss.mean > max(uniform, RUN_AWAY * first[number].mean):
+            first, last = first or [loss], last or [loss]
+            last[number] = loss
+            if loss.mean > max(math.log(model.vocabulary), RUN_AWAY * first[number].mean):
                 raise NanLoss
             if steps and loss.most < LEARNED:
                 continue
             optimizer.step(_clipped(gradients()), share)
             steps += 1
-        if steps and _most(last) < LEARNED:
+            stepped.append((number, batch))
+        pending = stepped
+        if not pending and len(prepared.batches) > 1:
+            last = _losses(model, lora, prepared, before_step)
+            pending = [(number, prepared.batches[number]) for number, loss in enumerate(last) if loss.most >= LEARNED]
+        if not pending:
             break
     return first, last, steps
+
+
+def _shares() -> Iterator[float]:
+    """Of the learning rate, for each pass: all of it at first, then it falls in a line."""
+    for number in range(MAX_PASSES):
+        yield min(1.0, (MAX_PASSES - number) / (MAX_PASSES - FULL_PASSES))
 
 
 def _least_part(loss_at: Callable[[float], float], first: float, last: float) -> float:
