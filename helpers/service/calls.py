@@ -21,9 +21,10 @@ from .engine import (
     TuningOutcome,
     TuningSample,
 )
-from .refusals import NotAnAdapter, UnknownAdapter, UnknownBaseModel
+from .refusals import NotAnAdapter, OtherWeights, UnknownAdapter, UnknownBaseModel
 from .scheduler import Kind, Scheduler
 from .store import Adapter, Store
+from .weights import WeightsIdentity
 
 
 class Calls:
@@ -96,7 +97,7 @@ class Calls:
         """Continues a prompt with a base model or an adapter.
 
         Raises:
-            Refusal: unknown id; whatever the engine refuses.
+            Refusal: unknown id; an adapter that was tuned on other weights; whatever the engine refuses.
         """
         if model_id in self._base_models:
             slug = self._base_models[model_id].slug
@@ -117,7 +118,8 @@ class Calls:
         """Tunes an adapter; when this returns, its new weights are on disk and the next completion uses them.
 
         Raises:
-            Refusal: unknown id; whatever the engine refuses. The adapter is then as it was before.
+            Refusal: unknown id; an adapter that was tuned on other weights; whatever the engine refuses. The adapter
+                is then as it was before.
         """
         self.adapter(workspace, model_id)
 
@@ -127,17 +129,35 @@ class Calls:
         return await self._scheduler.run(workspace, work, Kind.TUNE, model_id, exclusive=True)
 
     def _tune_and_keep(self, adapter: Adapter, samples: list[TuningSample], given_up: threading.Event) -> TuningOutcome:
+        state = self._state(adapter)
         folder = self._store.new_folder(adapter)
         try:
-            outcome = self._engine.fine_tune(samples, self._state(adapter), folder, given_up)
-            self._store.commit(adapter, folder)
+            outcome = self._engine.fine_tune(samples, state, folder, given_up)
+            self._store.commit(adapter, folder, self._engine.weights)
         finally:
             self._store.discard(folder)  # after a commit it is there no more
         return outcome
 
     def _state(self, adapter: Adapter) -> AdapterState:
+        """What the engine is told of an adapter.
+
+        Raises:
+            OtherWeights: the adapter belongs to others than the engine runs.
+        """
+        self._check_weights(self._weights_of(adapter))
         slug = self._base_models[adapter.base_model_id].slug
         return AdapterState(slug, adapter.rank, adapter.learning_rate, self._store.folder(adapter))
+
+    def _weights_of(self, adapter: Adapter) -> WeightsIdentity | None:
+        """What an adapter was tuned on, if it was and that is known."""
+        if adapter.weights is not None or not adapter.version:
+            return adapter.weights
+        return self._engine.weights_named_in(self._store.folder(adapter))
+
+    def _check_weights(self, tuned_on: WeightsIdentity | None) -> None:
+        running = self._engine.weights
+        if tuned_on is not None and running is not None and tuned_on != running:
+            raise OtherWeights(tuned_on, running)
 
     def load(self) -> tuple[int, int, int]:
         """How many requests run, how many wait, and how many adapters there are."""

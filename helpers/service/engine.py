@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK
+from .weights import WeightsIdentity
 
 if TYPE_CHECKING:
     from .tuner.job import TuningJob, TuningResult
@@ -126,6 +127,16 @@ class Engine(ABC):
     @abstractmethod
     def weights_name(self) -> str:
         """What answers, for people: "SmolLM2-135M-Instruct"."""
+
+    @property
+    def weights(self) -> WeightsIdentity | None:
+        """Which weights answer and are tuned on. None, where there are none to tell apart, fits every adapter."""
+        return None
+
+    def weights_named_in(self, folder: Path) -> WeightsIdentity | None:
+        """Which weights an adapter was tuned on as far as its folder tells: for those of which the store does not know,
+        because an earlier version of the service tuned them."""
+        return None
 
     @abstractmethod
     def complete(

@@ -15,6 +15,9 @@ from helpers.service.engine import (
     TuningOutcome,
     TuningSample,
 )
+from helpers.service.weights import WeightsIdentity
+
+WEIGHTS = WeightsIdentity("FakeModel", "fa" * 32)
 
 
 class FakeEngine(Engine):
@@ -27,6 +30,8 @@ class FakeEngine(Engine):
         self.complete_seconds = 0.0
         self.tune_seconds = 0.0
         self.given_up = 0  # how many calls were ended early
+        self.runs: WeightsIdentity | None = WEIGHTS
+        self.named: WeightsIdentity | None = None  # what the folders of adapters tell
 
     def _work(self, seconds: float, given_up: threading.Event) -> None:
         if seconds and given_up.wait(seconds):
@@ -35,7 +40,14 @@ class FakeEngine(Engine):
 
     @property
     def weights_name(self) -> str:
-        return "FakeModel"
+        return WEIGHTS.name
+
+    @property
+    def weights(self) -> WeightsIdentity | None:
+        return self.runs
+
+    def weights_named_in(self, folder: Path) -> WeightsIdentity | None:
+        return self.named
 
     def complete(
         self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event

@@ -26,6 +26,8 @@ from ..engine import (
 )
 from ..refusals import NothingToLearn, TooLong
 from ..tuner.job import GGUF_FILE, NOT_TRAINABLE, TokenSample, TuningJob
+from ..weights import WeightsIdentity
+from . import portable
 from .cores import Cores
 from .decoder import Decoder, Sampling
 from .model_files import Weights
@@ -61,6 +63,13 @@ class LocalEngine(Engine):
     @property
     def weights_name(self) -> str:
         return self._weights.name
+
+    @property
+    def weights(self) -> WeightsIdentity | None:
+        return self._weights.identity
+
+    def weights_named_in(self, folder: Path) -> WeightsIdentity | None:
+        return portable.weights_named_in(folder)
 
     def complete(
         self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
