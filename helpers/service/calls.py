@@ -1,14 +1,18 @@
-"""What the API does: the six model calls on workspaces, adapters and base models, without HTTP.
+"""What the API does, without HTTP: the six model calls on workspaces, adapters and base models, and the export beside
+them.
 
-`http/app.py` calls this with validated values; it calls the scheduler for a turn, the engine for the work, and the
-store to keep the result. A caller that is cancelled (its client has hung up) leaves the queue; what already runs for it
-ends early, a completion with its next token, a fine-tune with its next step and the adapter as it was before.
+`http/app.py` and `http/export.py` call this with validated values; it calls the scheduler for a turn, the engine for
+the work, and the store to keep the result. A caller that is cancelled (its client has hung up) leaves the queue; what
+already runs for it ends early, a completion with its next token, a fine-tune with its next step and the adapter as it
+was before.
 """
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 
 from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK
 from . import catalog
@@ -21,10 +25,29 @@ from .engine import (
     TuningOutcome,
     TuningSample,
 )
-from .refusals import NotAnAdapter, OtherWeights, UnknownAdapter, UnknownBaseModel
+from .refusals import NotAnAdapter, NotServed, NotTuned, OtherWeights, UnknownAdapter, UnknownBaseModel
 from .scheduler import Kind, Scheduler
 from .store import Adapter, Store
 from .weights import WeightsIdentity
+
+
+@dataclass(frozen=True)
+class Export:
+    """What there is to hand over of an adapter.
+
+    Attributes:
+        adapter: the adapter.
+        base_name: what its base model is called: publicly, where that is known.
+        weights: what it was tuned on, or None if that is not known.
+        files: by name, on disk or in memory. The next fine-tune replaces those on disk.
+        base_files: those of the weights, if they were asked for.
+    """
+
+    adapter: Adapter
+    base_name: str
+    weights: WeightsIdentity | None
+    files: dict[str, Path | bytes]
+    base_files: dict[str, Path]
 
 
 class Calls:
@@ -127,6 +150,31 @@ class Calls:
             return self._tune_and_keep(self.adapter(workspace, model_id), samples, given_up)
 
         return await self._scheduler.run(workspace, work, Kind.TUNE, model_id, exclusive=True)
+
+    def export(self, workspace: str, model_id: str, with_base: bool = False) -> Export:
+        """What there is to hand over of an adapter, and of the weights that it was tuned on.
+
+        Raises:
+            Refusal: unknown id; an adapter that was never tuned; with_base, and the engine runs other weights; an
+                engine that keeps no files.
+            FileNotFoundError: a fine-tune has just replaced the files: the next try finds the new ones.
+        """
+        adapter = self.adapter(workspace, model_id)
+        folder = self._store.folder(adapter)
+        if folder is None:
+            raise NotTuned
+        weights = self._weights_of(adapter)
+        if with_base:
+            self._check_weights(weights)
+        base_name = self._engine.weights_name if weights is None else weights.public_name
+        files = self._engine.adapter_files(folder, base_name)
+        if not files:
+            raise NotServed("This service answers without a model of its own, so it has no files to hand over.")
+        return Export(adapter, base_name, weights, files, self.base_files() if with_base else {})
+
+    def base_files(self) -> dict[str, Path]:
+        """The files of the weights that the engine runs, by name."""
+        return self._engine.base_files()
 
     def _tune_and_keep(self, adapter: Adapter, samples: list[TuningSample], given_up: threading.Event) -> TuningOutcome:
         state = self._state(adapter)

@@ -150,6 +150,19 @@ class Engine(ABC):
     ) -> TuningOutcome:
         """Tunes an adapter further and writes the result into an empty folder; `adapter.folder` stays untouched."""
 
+    def adapter_files(self, folder: Path, base_name: str) -> dict[str, Path | bytes]:
+        """The files by which others open an adapter, by name, on disk or in memory; none if the engine writes none.
+
+        Args:
+            folder: what a fine-tune wrote.
+            base_name: what the files call the base model.
+        """
+        return {}
+
+    def base_files(self) -> dict[str, Path]:
+        """The files by which others open the weights themselves, by name; none if there are none."""
+        return {}
+
     def prepare_tuning(self) -> None:  # noqa: B027 - nothing to prepare is a fine default
         """Starts getting ready to fine-tune, without waiting for it."""
 

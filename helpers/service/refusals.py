@@ -66,6 +66,13 @@ class OtherWeights(Refusal):
         )
 
 
+class NotTuned(Refusal):
+    """Raised when the files of an adapter are asked for that has none yet."""
+
+    def __init__(self) -> None:
+        super().__init__("This adapter was never fine-tuned, so it has no files to hand over: fine_tune it first.")
+
+
 class TooLong(Refusal):
     """Raised when a prompt or a sample has more tokens than the model or a call takes."""
 

@@ -77,6 +77,12 @@ class RecordingEngine(Engine):
     def weights(self) -> WeightsIdentity | None:
         return self._real.weights
 
+    def adapter_files(self, folder: Path, base_name: str) -> dict[str, Path | bytes]:
+        return self._real.adapter_files(folder, base_name)
+
+    def base_files(self) -> dict[str, Path]:
+        return self._real.base_files()
+
     def complete(
         self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
     ) -> Completion:

@@ -71,6 +71,12 @@ class LocalEngine(Engine):
     def weights_named_in(self, folder: Path) -> WeightsIdentity | None:
         return portable.weights_named_in(folder)
 
+    def adapter_files(self, folder: Path, base_name: str) -> dict[str, Path | bytes]:
+        return portable.adapter_files(folder, base_name)
+
+    def base_files(self) -> dict[str, Path]:
+        return portable.base_files(self._weights.folder)
+
     def complete(
         self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
     ) -> Completion:
