@@ -1,4 +1,4 @@
-"""export_adapter(): a folder that stands alone, written whole or not at all, and a sentence for whatever prevents it."""
+"""export_adapter(): a folder that stands alone, its files whole or not there, and a sentence for what prevents it."""
 
 from __future__ import annotations
 
@@ -211,7 +211,8 @@ class Half:
 
     def __init__(self, path) -> None:
         self.path = path
-        path.write_bytes(bytes(200_000_000))
+        with path.open("wb") as file:
+            file.truncate(200_000_000)
 
     def shrink_when(self, condition) -> None:
         def shrink() -> None:
