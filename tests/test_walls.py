@@ -32,7 +32,7 @@ ROOMS = {
     "seam": (
         "helpers.service.engine",
         "helpers.service.refusals",
-        "helpers.service.weights",
+        "helpers.service.weights_identity",
         "helpers.service.malloc",
     ),
     "local": ("helpers.service.local",),

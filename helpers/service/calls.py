@@ -28,7 +28,7 @@ from .engine import (
 from .refusals import NotAnAdapter, NotServed, NotTuned, OtherWeights, UnknownAdapter, UnknownBaseModel
 from .scheduler import Kind, Scheduler
 from .store import Adapter, Store
-from .weights import WeightsIdentity
+from .weights_identity import WeightsIdentity
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK
-from .weights import WeightsIdentity
+from .weights_identity import WeightsIdentity
 
 if TYPE_CHECKING:
     from .tuner.job import TuningJob, TuningResult

@@ -6,7 +6,7 @@ A new kind is a class here and a line in the table there; a test holds the two a
 
 from __future__ import annotations
 
-from .weights import WeightsIdentity
+from .weights_identity import WeightsIdentity
 
 
 class Refusal(Exception):

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from .refusals import Failed, UnknownAdapter
-from .weights import WeightsIdentity
+from .weights_identity import WeightsIdentity
 
 LOCKED_SECONDS = 10  # how long to wait for another program that holds the database
 

@@ -11,7 +11,7 @@ import pytest
 from gradientai import Gradient
 
 from helpers import GradientError, export, export_adapter, sdk
-from helpers.service.weights import DEFAULT
+from helpers.service.weights_identity import DEFAULT
 from tests.conftest import TOKEN, WORKSPACE
 from tests.stub.server import ThreadedServer
 from tests.support.fake_engine import FakeEngine

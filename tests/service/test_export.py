@@ -14,7 +14,7 @@ from helpers.service.http import export
 from helpers.service.local import portable
 from helpers.service.tuner import adapter_files
 from helpers.service.tuner.llama import Llama
-from helpers.service.weights import DEFAULT, WeightsIdentity
+from helpers.service.weights_identity import DEFAULT, WeightsIdentity
 from tests.service.test_isolation import ODD_IDS
 from tests.stub.recorded_engine import RecordedEngine
 from tests.support.http_call import HEADERS, call, fetch, request_bytes

@@ -19,7 +19,7 @@ from typing import Any
 
 from helpers.service import refusals
 from helpers.service.engine import AdapterState, Completion, CompletionRequest, Engine, TuningOutcome, TuningSample
-from helpers.service.weights import WeightsIdentity
+from helpers.service.weights_identity import WeightsIdentity
 
 RECORDINGS = Path(__file__).parent / "recordings.json"
 HISTORY_FILE = "history.json"

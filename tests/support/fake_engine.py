@@ -15,7 +15,7 @@ from helpers.service.engine import (
     TuningOutcome,
     TuningSample,
 )
-from helpers.service.weights import WeightsIdentity
+from helpers.service.weights_identity import WeightsIdentity
 
 WEIGHTS = WeightsIdentity("FakeModel", "fa" * 32)
 

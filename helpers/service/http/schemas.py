@@ -2,7 +2,7 @@
 
 The limits are those of the gradientai 1.13.1 SDK's own request classes. `null` counts as absent, because the SDK sends
 null for what its caller did not set; unknown fields are refused, so that a misspelt one does not go unnoticed.
-`app.py` is the only caller; `calls.py` works on the classes of `engine.py` instead.
+`app.py` and `export.py` are the only callers; `calls.py` works on the classes of `engine.py` instead.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from ..engine import (
 )
 from ..refusals import NothingToLearn, TooLong
 from ..tuner.job import GGUF_FILE, NOT_TRAINABLE, TokenSample, TuningJob
-from ..weights import WeightsIdentity
+from ..weights_identity import WeightsIdentity
 from . import portable
 from .cores import Cores
 from .decoder import Decoder, Sampling

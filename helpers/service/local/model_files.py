@@ -24,7 +24,7 @@ from pathlib import Path
 
 import filelock
 
-from ..weights import DEFAULT, WeightsIdentity
+from ..weights_identity import DEFAULT, WeightsIdentity
 
 Progress = Callable[[str, float], None]
 """Told what is being done and how much of it is done, 0 to 1."""

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from ..tuner.job import CONFIG_FILE, WEIGHTS_FILE
-from ..weights import DEFAULT, WeightsIdentity
+from ..weights_identity import DEFAULT, WeightsIdentity
 from .model_files import is_of_the_default
 
 BASE_NAME = "base_model_name_or_path"

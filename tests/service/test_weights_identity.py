@@ -16,7 +16,7 @@ from helpers.service import catalog
 from helpers.service.local import model_files, portable
 from helpers.service.local.model_files import WeightsError
 from helpers.service.store import Store
-from helpers.service.weights import DEFAULT, WeightsIdentity
+from helpers.service.weights_identity import DEFAULT, WeightsIdentity
 from tests.support.fake_engine import FakeEngine
 from tests.support.http_call import call
 
