@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from . import auth, doctor, exercises, forms, plots
     from .connection import adapter_folder, connect, stop_local_service
     from .errors import GradientError
+    from .export import export_adapter
     from .llm import GradientLLM
     from .progress_bars import progress, waiting
 
@@ -22,6 +23,7 @@ _WHERE = {
     "connect": "connection",
     "stop_local_service": "connection",
     "GradientError": "errors",
+    "export_adapter": "export",
     "GradientLLM": "llm",
     "progress": "progress_bars",
     "waiting": "progress_bars",
@@ -36,6 +38,7 @@ __all__ = [
     "connect",
     "doctor",
     "exercises",
+    "export_adapter",
     "forms",
     "plots",
     "progress",

@@ -98,7 +98,8 @@ def adapter_folder(adapter: ModelAdapter) -> Path:
     versions = list((_data_folder(None) / "adapters" / adapter.id).glob("v*"))
     if not versions:
         raise GradientError(
-            "This adapter has no folder here: fine_tune it first, on the local service (a hosted one keeps its own)."
+            "This adapter has no folder here: fine_tune it first, on the local service (a hosted one keeps its own); "
+            "from a service on another machine, export_adapter fetches it."
         )
     return max(versions, key=lambda folder: int(folder.name[1:]))
 

@@ -38,7 +38,7 @@ def one_sentence(url: str) -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        raise _from_answer(error, url) from None
+        raise refused(error.body, error.status, error.reason, url) from None
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(name) for name in problem["loc"] if name != "__root__")
@@ -47,19 +47,26 @@ def one_sentence(url: str) -> Iterator[None]:
         raise GradientError(_no_answer(error, url)) from None
 
 
-def _from_answer(error, url: str) -> GradientError:
+def refused(body: str | bytes | None, status: int, reason: str | None, url: str) -> GradientError:
+    """What an answer that is none says, as an exception to raise.
+
+    Args:
+        body, status, reason: the answer's.
+        url: the endpoint, for the sentence about one that speaks another language.
+    """
     try:
-        body = json.loads(error.body)
-        return GradientError(str(body["message"]), error.status, body.get("type"))
+        said = json.loads(body)
+        return GradientError(str(said["message"]), status, said.get("type"))
     except (TypeError, ValueError, KeyError, AttributeError):
         return GradientError(
-            f"{url} answered {error.status} {error.reason}, which is not how the Gradient API answers: check "
-            "GRADIENT_API_URL.",
-            error.status,
+            f"{url} answered {status} {reason}, which is not how the Gradient API answers: check GRADIENT_API_URL.",
+            status,
         )
 
 
 def _no_answer(error: Exception, url: str) -> str:
+    if "Connection broken" in str(error):
+        return f"{url} hung up in the middle of its answer: try again."
     reason = getattr(error, "reason", error)
     if "timed out" in str(reason).lower() or "timeout" in type(reason).__name__.lower():
         return f"{url} did not answer in time: it may be busy. Try again, or ask for fewer tokens."

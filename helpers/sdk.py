@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import urllib3
     from gradientai import Gradient, ModelAdapter
 
 CONNECT_SECONDS = 5
+SILENT_SECONDS = 60  # how long a file that is handed over may stop on its way
 READ_SECONDS = 920  # a little longer than the service's own limits for the wait and for a fine-tune together
 BUSY_RETRIES = 5
 BUSY_SECONDS = 10  # the longest pause before one, whatever the endpoint asks for
@@ -58,6 +60,36 @@ def model(gradient: Gradient, model_id: str) -> ModelAdapter:
         base_model_id="",
         name="",
         workspace_id=gradient.workspace_id,
+    )
+
+
+def url_of_model(adapter: ModelAdapter) -> str:
+    """The base URL that an adapter's calls go to."""
+    return adapter._api_instance.api_client.configuration.host
+
+
+def beside_the_api(adapter: ModelAdapter, path: str, *, secret: bool = True) -> urllib3.BaseHTTPResponse:
+    """What the endpoint of an adapter serves beside the API, its body not yet read; close it when done.
+
+    Args:
+        adapter: whose endpoint, and whose credentials.
+        path: from the place beside `/api` on, with its leading slash.
+        secret: whether the credentials are sent. They go to the endpoint itself alone, as no redirect is followed.
+    """
+    import urllib3
+
+    sdk = adapter._api_instance.api_client
+    credentials = {
+        "Authorization": f"Bearer {sdk.configuration.access_token}",
+        "x-gradient-workspace-id": adapter.workspace_id,
+    }
+    return sdk.rest_client.pool_manager.request(
+        "GET",
+        url_of_model(adapter).removesuffix("/").removesuffix("/api") + path,
+        headers=credentials if secret else {},
+        redirect=False,
+        preload_content=False,
+        timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=SILENT_SECONDS),
     )
 
 

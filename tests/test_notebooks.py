@@ -8,14 +8,19 @@ import pytest
 
 from tests.support import notebooks
 from tests.support.nbval_runs import CHANGES, swap
-from tests.support.notebooks import FILES, FOLDER, NAMES, code_cells, prose, read
+from tests.support.notebooks import FILES, FOLDER, NAMES, code_cells, prose, read, tags
 
 MAX_LINES = 12
-# Cells whose output nbval does not compare, and how many of them: each says why in its second line.
+# Cells whose output nbval does not compare, by words in them: the tag, which a reader doesn't see, and why.
+NO_FILES = "needs the adapter's own files, which the stub server does not write; the live run checks it"
 EXEMPT = {
-    "01_setup.ipynb": {"NBVAL_IGNORE_OUTPUT": 1},
+    "01_setup.ipynb": {"doctor.check()": ("nbval-ignore-output", "every machine has its own report")},
     "02_chaining.ipynb": {},
-    "03_fine_tuning.ipynb": {"NBVAL_SKIP": 3},
+    "03_fine_tuning.ipynb": {
+        "adapter_folder(new_model)": ("nbval-skip", NO_FILES),
+        "export_adapter(new_model, Path(": ("nbval-skip", NO_FILES),
+        "from peft import": ("nbval-skip", f"has another output where peft is installed, and {NO_FILES}"),
+    },
 }
 
 
@@ -41,17 +46,14 @@ def test_cells_are_short(notebook):
         assert len(cell.source.splitlines()) <= MAX_LINES, cell.source
 
 
-def test_exempted_cells_are_the_known_ones_and_say_why():
-    for path in FILES:
-        found: dict[str, int] = {}
-        for cell in code_cells(read(path)):
-            marker = re.match(r"# (NBVAL_\w+|PYTEST_VALIDATE\w+)\n(.*)", cell.source)
-            if marker:
-                found[marker[1]] = found.get(marker[1], 0) + 1
-                assert marker[2].startswith("# ") and len(marker[2]) > 20, "the second line says why"
-            assert not marker or cell.source.count("NBVAL_") == 1
-            assert "nbval" not in str(cell.metadata).lower()
-        assert found == EXEMPT[path.name]
+@pytest.mark.parametrize("name", NAMES)
+def test_exempted_cells_are_the_known_ones(name):
+    cells = code_cells(read(FOLDER / name))
+    tagged = [cell for cell in cells if tags(cell)]
+    assert len(tagged) == len(EXEMPT[name])
+    for words, (tag, why) in EXEMPT[name].items():
+        assert [tags(cell) for cell in tagged if words in cell.source] == [[tag]], why
+    assert not [cell.source for cell in cells if "NBVAL" in cell.source or "PYTEST_VALIDATE" in cell.source]
 
 
 def test_every_picture_has_an_alternative_text(notebook):
@@ -89,7 +91,7 @@ def test_every_changed_output_turns_its_cell_red_and_no_other(nbval_runs, name):
     changed = set()
     for position, cell in enumerate(code_cells(read(FOLDER / name))):
         swaps = [swap(output, old, new) for output in cell.outputs for old, new in CHANGES.values()]
-        if any(swaps) and "NBVAL_SKIP" not in cell.source:
+        if any(swaps) and "nbval-skip" not in tags(cell):
             changed.add(position)
     assert len(changed) >= 3
     result = nbval_runs.result(f"changed {name}")

@@ -1,14 +1,18 @@
-"""What the API does: the six model calls on workspaces, adapters and base models, without HTTP.
+"""What the API does, without HTTP: the six model calls on workspaces, adapters and base models, and the export beside
+them.
 
-`http/app.py` calls this with validated values; it calls the scheduler for a turn, the engine for the work, and the
-store to keep the result. A caller that is cancelled (its client has hung up) leaves the queue; what already runs for it
-ends early, a completion with its next token, a fine-tune with its next step and the adapter as it was before.
+`http/app.py` and `http/export.py` call this with validated values; it calls the scheduler for a turn, the engine for
+the work, and the store to keep the result. A caller that is cancelled (its client has hung up) leaves the queue; what
+already runs for it ends early, a completion with its next token, a fine-tune with its next step and the adapter as it
+was before.
 """
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 
 from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK
 from . import catalog
@@ -21,9 +25,29 @@ from .engine import (
     TuningOutcome,
     TuningSample,
 )
-from .refusals import NotAnAdapter, UnknownAdapter, UnknownBaseModel
+from .refusals import NotAnAdapter, NotServed, NotTuned, OtherWeights, UnknownAdapter, UnknownBaseModel
 from .scheduler import Kind, Scheduler
 from .store import Adapter, Store
+from .weights_identity import WeightsIdentity
+
+
+@dataclass(frozen=True)
+class Export:
+    """What there is to hand over of an adapter.
+
+    Attributes:
+        adapter: the adapter.
+        base_name: what its base model is called: publicly, where that is known.
+        weights: what it was tuned on, or None if that is not known.
+        files: by name, on disk or in memory. The next fine-tune replaces those on disk.
+        base_files: those of the weights, if they were asked for.
+    """
+
+    adapter: Adapter
+    base_name: str
+    weights: WeightsIdentity | None
+    files: dict[str, Path | bytes]
+    base_files: dict[str, Path]
 
 
 class Calls:
@@ -96,7 +120,7 @@ class Calls:
         """Continues a prompt with a base model or an adapter.
 
         Raises:
-            Refusal: unknown id; whatever the engine refuses.
+            Refusal: unknown id; an adapter that was tuned on other weights; whatever the engine refuses.
         """
         if model_id in self._base_models:
             slug = self._base_models[model_id].slug
@@ -117,7 +141,8 @@ class Calls:
         """Tunes an adapter; when this returns, its new weights are on disk and the next completion uses them.
 
         Raises:
-            Refusal: unknown id; whatever the engine refuses. The adapter is then as it was before.
+            Refusal: unknown id; an adapter that was tuned on other weights; whatever the engine refuses. The adapter
+                is then as it was before.
         """
         self.adapter(workspace, model_id)
 
@@ -126,18 +151,61 @@ class Calls:
 
         return await self._scheduler.run(workspace, work, Kind.TUNE, model_id, exclusive=True)
 
+    def export(self, workspace: str, model_id: str, with_base: bool = False) -> Export:
+        """What there is to hand over of an adapter, and of the weights that it was tuned on.
+
+        Raises:
+            Refusal: unknown id; an adapter that was never tuned; with_base, and the engine runs other weights; an
+                engine that keeps no files.
+            FileNotFoundError: a fine-tune has just replaced the files: the next try finds the new ones.
+        """
+        adapter = self.adapter(workspace, model_id)
+        folder = self._store.folder(adapter)
+        if folder is None:
+            raise NotTuned
+        weights = self._weights_of(adapter)
+        if with_base:
+            self._check_weights(weights)
+        base_name = self._engine.weights_name if weights is None else weights.public_name
+        files = self._engine.adapter_files(folder, base_name)
+        if not files:
+            raise NotServed("This service answers without a model of its own, so it has no files to hand over.")
+        return Export(adapter, base_name, weights, files, self.base_files() if with_base else {})
+
+    def base_files(self) -> dict[str, Path]:
+        """The files of the weights that the engine runs, by name."""
+        return self._engine.base_files()
+
     def _tune_and_keep(self, adapter: Adapter, samples: list[TuningSample], given_up: threading.Event) -> TuningOutcome:
+        state = self._state(adapter)
         folder = self._store.new_folder(adapter)
         try:
-            outcome = self._engine.fine_tune(samples, self._state(adapter), folder, given_up)
-            self._store.commit(adapter, folder)
+            outcome = self._engine.fine_tune(samples, state, folder, given_up)
+            self._store.commit(adapter, folder, self._engine.weights)
         finally:
             self._store.discard(folder)  # after a commit it is there no more
         return outcome
 
     def _state(self, adapter: Adapter) -> AdapterState:
+        """What the engine is told of an adapter.
+
+        Raises:
+            OtherWeights: the adapter belongs to others than the engine runs.
+        """
+        self._check_weights(self._weights_of(adapter))
         slug = self._base_models[adapter.base_model_id].slug
         return AdapterState(slug, adapter.rank, adapter.learning_rate, self._store.folder(adapter))
+
+    def _weights_of(self, adapter: Adapter) -> WeightsIdentity | None:
+        """What an adapter was tuned on, if it was and that is known."""
+        if adapter.weights is not None or not adapter.version:
+            return adapter.weights
+        return self._engine.weights_named_in(self._store.folder(adapter))
+
+    def _check_weights(self, tuned_on: WeightsIdentity | None) -> None:
+        running = self._engine.weights
+        if tuned_on is not None and running is not None and tuned_on != running:
+            raise OtherWeights(tuned_on, running)
 
     def load(self) -> tuple[int, int, int]:
         """How many requests run, how many wait, and how many adapters there are."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK
+from .weights_identity import WeightsIdentity
 
 if TYPE_CHECKING:
     from .tuner.job import TuningJob, TuningResult
@@ -127,6 +128,16 @@ class Engine(ABC):
     def weights_name(self) -> str:
         """What answers, for people: "SmolLM2-135M-Instruct"."""
 
+    @property
+    def weights(self) -> WeightsIdentity | None:
+        """Which weights answer and are tuned on. None, where there are none to tell apart, fits every adapter."""
+        return None
+
+    def weights_named_in(self, folder: Path) -> WeightsIdentity | None:
+        """Which weights an adapter was tuned on as far as its folder tells: for those of which the store does not know,
+        because an earlier version of the service tuned them."""
+        return None
+
     @abstractmethod
     def complete(
         self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
@@ -138,6 +149,19 @@ class Engine(ABC):
         self, samples: list[TuningSample], adapter: AdapterState, into: Path, given_up: threading.Event
     ) -> TuningOutcome:
         """Tunes an adapter further and writes the result into an empty folder; `adapter.folder` stays untouched."""
+
+    def adapter_files(self, folder: Path, base_name: str) -> dict[str, Path | bytes]:
+        """The files by which others open an adapter, by name, on disk or in memory; none if the engine writes none.
+
+        Args:
+            folder: what a fine-tune wrote.
+            base_name: what the files call the base model.
+        """
+        return {}
+
+    def base_files(self) -> dict[str, Path]:
+        """The files by which others open the weights themselves, by name; none if there are none."""
+        return {}
 
     def prepare_tuning(self) -> None:  # noqa: B027 - nothing to prepare is a fine default
         """Starts getting ready to fine-tune, without waiting for it."""

@@ -6,6 +6,8 @@ A new kind is a class here and a line in the table there; a test holds the two a
 
 from __future__ import annotations
 
+from .weights_identity import WeightsIdentity
+
 
 class Refusal(Exception):
     """Base of all kinds.
@@ -47,6 +49,28 @@ class NotAnAdapter(Refusal):
             "This id names a base model, and this call takes a model adapter's: list_models(only_base=False) shows "
             "those of this workspace, create_model_adapter makes one."
         )
+
+
+class OtherWeights(Refusal):
+    """Raised when an adapter is to be used on other weights than those it was tuned on, which it does not fit.
+
+    Args:
+        tuned_on: the adapter's.
+        running: the service's.
+    """
+
+    def __init__(self, tuned_on: WeightsIdentity, running: WeightsIdentity) -> None:
+        super().__init__(
+            f"This adapter was tuned on {tuned_on} and the service runs {running}: stop the service and start it "
+            f"{tuned_on.how_to_start}, or use another adapter; this one is kept as it is."
+        )
+
+
+class NotTuned(Refusal):
+    """Raised when the files of an adapter are asked for that has none yet."""
+
+    def __init__(self) -> None:
+        super().__init__("This adapter was never fine-tuned, so it has no files to hand over: fine_tune it first.")
 
 
 class TooLong(Refusal):

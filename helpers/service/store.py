@@ -23,8 +23,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from .refusals import Failed, UnknownAdapter
+from .weights_identity import WeightsIdentity
 
 LOCKED_SECONDS = 10  # how long to wait for another program that holds the database
 
@@ -37,14 +39,22 @@ CREATE TABLE IF NOT EXISTS adapters (
     rank INTEGER NOT NULL,
     learning_rate REAL NOT NULL,
     version INTEGER NOT NULL DEFAULT 0,
-    updated TEXT NOT NULL
+    updated TEXT NOT NULL,
+    weights_name TEXT,
+    weights_sha256 TEXT
 )
 """
+_ADDED = ("weights_name", "weights_sha256")  # columns that the databases of earlier versions lack
+_COLUMNS = "id, workspace, name, base_model_id, rank, learning_rate, version, updated, weights_name, weights_sha256"
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter's metadata; version 0 has not been fine-tuned."""
+    """An adapter's metadata; version 0 has not been fine-tuned.
+
+    Attributes:
+        weights: what it was tuned on; None before the first fine-tune, and where that is not known.
+    """
 
     id: str
     workspace: str
@@ -54,6 +64,7 @@ class Adapter:
     learning_rate: float
     version: int
     updated: datetime
+    weights: WeightsIdentity | None = None
 
 
 class Store:
@@ -77,6 +88,7 @@ class Store:
             self._database.execute("PRAGMA synchronous = EXTRA")
             with self._writing() as database:
                 database.execute(_SCHEMA)
+                _add_columns(database)
             _sync(data)
             self._remove_unnamed()
         except (OSError, sqlite3.Error) as error:
@@ -97,9 +109,10 @@ class Store:
             adapter.learning_rate,
             adapter.version,
             adapter.updated.isoformat(),
+            *_row_of(adapter.weights),
         )
         with self._writing() as database:
-            database.execute("INSERT INTO adapters VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            database.execute(f"INSERT INTO adapters ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def get(self, workspace: str, adapter_id: str) -> Adapter:
         """One adapter of a workspace.
@@ -146,12 +159,13 @@ class Store:
         """Removes a folder that `new_folder` gave."""
         shutil.rmtree(folder, ignore_errors=True)
 
-    def commit(self, adapter: Adapter, written: Path) -> Adapter:
+    def commit(self, adapter: Adapter, written: Path, weights: WeightsIdentity | None = None) -> Adapter:
         """Makes a written folder the adapter's next version. When this returns, it survives a power cut.
 
         Args:
             adapter: the adapter as it was.
             written: a folder that `new_folder` gave, filled.
+            weights: what it was tuned on, if that is known.
 
         Returns:
             The adapter as it is now.
@@ -164,11 +178,11 @@ class Store:
         written.replace(target)
         _sync(target.parent)
         _sync(self._folder)  # the adapter's own folder may be new
-        kept = replace(adapter, version=adapter.version + 1, updated=datetime.now(timezone.utc))
+        kept = replace(adapter, version=adapter.version + 1, updated=datetime.now(timezone.utc), weights=weights)
         with self._writing() as database:
             database.execute(
-                "UPDATE adapters SET version = ?, updated = ? WHERE id = ?",
-                (kept.version, kept.updated.isoformat(), kept.id),
+                "UPDATE adapters SET version = ?, updated = ?, weights_name = ?, weights_sha256 = ? WHERE id = ?",
+                (kept.version, kept.updated.isoformat(), *_row_of(weights), kept.id),
             )
         # Nothing from here on may fail: the version holds. What can't be removed now is removed at the next start.
         if adapter.version:
@@ -203,8 +217,8 @@ class Store:
 
     def _select(self, where: str, values: tuple) -> list[Adapter]:
         with self._locked() as database:
-            rows = database.execute(f"SELECT * FROM adapters {where}", values).fetchall()
-        return [Adapter(*row[:-1], updated=datetime.fromisoformat(row[-1])) for row in rows]
+            rows = database.execute(f"SELECT {_COLUMNS} FROM adapters {where}", values).fetchall()
+        return [_adapter_of(*row) for row in rows]
 
     def _remove_unnamed(self) -> None:
         named = {self._version_folder(adapter.id, adapter.version) for adapter in self._select("", ())}
@@ -214,6 +228,25 @@ class Store:
                     shutil.rmtree(folder, ignore_errors=True)
             with contextlib.suppress(OSError):
                 adapter_folder.rmdir()  # succeeds only when nothing is left in it
+
+
+def _add_columns(database: sqlite3.Connection) -> None:
+    """Brings a database that an earlier version made up to date. Each column is added by itself, so that a kill between
+    two of them leaves the rest to the next start."""
+    there = {column[1] for column in database.execute("PRAGMA table_info(adapters)")}
+    for name in _ADDED:
+        if name not in there:
+            database.execute(f"ALTER TABLE adapters ADD COLUMN {name} TEXT")
+
+
+def _row_of(weights: WeightsIdentity | None) -> tuple[str | None, str | None]:
+    return (None, None) if weights is None else (weights.name, weights.sha256)
+
+
+def _adapter_of(*row: Any) -> Adapter:
+    *fields, updated, weights_name, sha256 = row
+    weights = WeightsIdentity(weights_name, sha256) if sha256 else None
+    return Adapter(*fields, updated=datetime.fromisoformat(updated), weights=weights)
 
 
 def _sync(path: Path) -> None:

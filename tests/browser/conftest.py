@@ -18,7 +18,7 @@ from tests.browser.lab import Lab, NotebookPage, browser_path, flags
 from tests.stub.plugin import TOKEN, environment
 from tests.stub.recorded_engine import RecordedEngine, load_recordings
 from tests.stub.server import ThreadedServer
-from tests.support.notebooks import FILES, FOLDER, read
+from tests.support.notebooks import FILES, FOLDER, read, tags
 
 HOW_TO_GET_ONE = (
     "The browser tests need Chromium or Chrome and Playwright: `pip install playwright==1.65.2`, and the package "
@@ -89,7 +89,7 @@ def _clear(path: Path) -> None:
     """Takes the outputs out of a notebook, so that a test sees only what its own run has put there, and the cells that
     nbval skips as well: they need more than the stub."""
     notebook = read(path)
-    notebook.cells = [cell for cell in notebook.cells if not cell.source.startswith("# NBVAL_SKIP")]
+    notebook.cells = [cell for cell in notebook.cells if "nbval-skip" not in tags(cell)]
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None

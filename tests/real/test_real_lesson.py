@@ -68,24 +68,6 @@ def test_the_whole_lesson_and_the_same_answers_after_a_restart(start_service):
     again.stop()
 
 
-def test_the_peft_folder_opens_with_peft_itself(real_base, real_service):
-    """torch, transformers and peft alone, without our code, give the answer that llama.cpp gives."""
-    from peft import AutoPeftModelForCausalLM
-    from transformers import AutoTokenizer
-
-    adapter = real_base.create_model_adapter(name="for peft")
-    adapter.fine_tune(samples=[sample(QUESTION, ANSWER)])
-    folder = adapter_folder(real_service.data, adapter)
-    base_folder = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
-    model = AutoPeftModelForCausalLM.from_pretrained(folder)
-    tokenizer = AutoTokenizer.from_pretrained(base_folder)
-    prompt = tokenizer(f"Question: {QUESTION}\n\nAnswer:", return_tensors="pt")
-    output = model.generate(**prompt, max_new_tokens=16, do_sample=False)
-    text = tokenizer.decode(output[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True)
-    assert text.strip() == ANSWER == ask(adapter, QUESTION).strip()
-    adapter.delete()
-
-
 def test_the_tokenizer_of_the_converted_folder_is_llama_cpps():
     from tokenizers import Tokenizer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib.util import find_spec
 
 import pytest
 
@@ -68,7 +69,9 @@ def test_lesson_3_goes_from_wrong_to_right(run, real_service):
         as_trained, _, held_out, _ = numbers(line)
         assert as_trained >= 17
         assert held_out >= 8
-    assert "Dallas Cowboys" in said(lesson, "model.generate")
+    assert "adapter_model.safetensors" in said(lesson, "export_adapter(new_model, Path(")
+    opened = said(lesson, "model.generate")
+    assert "Dallas Cowboys" in opened if find_spec("peft") else "not installed" in opened
     assert "0.6%" in said(lesson, "safetensors")
     assert adapters(real_service) == 0
 

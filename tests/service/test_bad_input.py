@@ -141,6 +141,7 @@ def cases(operation, ids: list[str]):
 
 
 NO_WRONG_WAY = ("GET /health", "GET /metrics", "GET /api/models/{model_id}", "DELETE /api/models/{model_id}")
+NO_WRONG_WAY += ("GET /export/adapters/{model_id}/{file}", "GET /export/base/{file}")
 
 
 @pytest.mark.parametrize("label", list(OPERATIONS))
@@ -165,6 +166,9 @@ def test_every_call_is_on_the_page():
     assert set(OPERATIONS) == {
         "GET /health",
         "GET /metrics",
+        "GET /export/adapters/{model_id}",
+        "GET /export/adapters/{model_id}/{file}",
+        "GET /export/base/{file}",
         "GET /api/models",
         "POST /api/models",
         "GET /api/models/{model_id}",

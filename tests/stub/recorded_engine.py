@@ -19,6 +19,7 @@ from typing import Any
 
 from helpers.service import refusals
 from helpers.service.engine import AdapterState, Completion, CompletionRequest, Engine, TuningOutcome, TuningSample
+from helpers.service.weights_identity import WeightsIdentity
 
 RECORDINGS = Path(__file__).parent / "recordings.json"
 HISTORY_FILE = "history.json"
@@ -71,6 +72,16 @@ class RecordingEngine(Engine):
     @property
     def weights_name(self) -> str:
         return self._real.weights_name
+
+    @property
+    def weights(self) -> WeightsIdentity | None:
+        return self._real.weights
+
+    def adapter_files(self, folder: Path, base_name: str) -> dict[str, Path | bytes]:
+        return self._real.adapter_files(folder, base_name)
+
+    def base_files(self) -> dict[str, Path]:
+        return self._real.base_files()
 
     def complete(
         self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event

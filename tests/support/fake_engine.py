@@ -15,6 +15,9 @@ from helpers.service.engine import (
     TuningOutcome,
     TuningSample,
 )
+from helpers.service.weights_identity import WeightsIdentity
+
+WEIGHTS = WeightsIdentity("FakeModel", "fa" * 32)
 
 
 class FakeEngine(Engine):
@@ -27,6 +30,9 @@ class FakeEngine(Engine):
         self.complete_seconds = 0.0
         self.tune_seconds = 0.0
         self.given_up = 0  # how many calls were ended early
+        self.runs: WeightsIdentity | None = WEIGHTS
+        self.named: WeightsIdentity | None = None  # what the folders of adapters tell
+        self.base: dict[str, Path] = {}  # the files of the weights
 
     def _work(self, seconds: float, given_up: threading.Event) -> None:
         if seconds and given_up.wait(seconds):
@@ -35,7 +41,21 @@ class FakeEngine(Engine):
 
     @property
     def weights_name(self) -> str:
-        return "FakeModel"
+        return WEIGHTS.name
+
+    @property
+    def weights(self) -> WeightsIdentity | None:
+        return self.runs
+
+    def weights_named_in(self, folder: Path) -> WeightsIdentity | None:
+        return self.named
+
+    def adapter_files(self, folder: Path, base_name: str) -> dict[str, Path | bytes]:
+        config = json.dumps({"base_model_name_or_path": base_name}).encode()
+        return {"adapter_model.safetensors": folder / "learned.json", "adapter_config.json": config}
+
+    def base_files(self) -> dict[str, Path]:
+        return self.base
 
     def complete(
         self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event

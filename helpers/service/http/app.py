@@ -20,7 +20,8 @@ from ..store import Adapter
 from . import schemas
 from .disconnect import while_connected
 from .envelope import EnvelopeResponse, HttpRefusal, error_response
-from .guard import BODY_SECONDS, HEALTH_PATH, MAX_BODY_BYTES, METRICS_PATH, WORKSPACE_HEADER, Guard
+from .export import export_routes
+from .guard import BODY_SECONDS, EXPORT_PATH, HEALTH_PATH, MAX_BODY_BYTES, METRICS_PATH, WORKSPACE_HEADER, Guard
 from .metrics import Metrics
 from .status import Status
 
@@ -48,6 +49,7 @@ def create_app(status: Status, token: str | None, *, any_host: bool = False) -> 
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.include_router(_own_calls(status, metrics))
+    app.include_router(export_routes(status), prefix=EXPORT_PATH)
     app.include_router(_api(status, metrics), prefix="/api")
     app.add_middleware(Guard, status=status, token=token, any_host=any_host, metrics=metrics)
     return app

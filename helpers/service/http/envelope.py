@@ -20,6 +20,8 @@ ANSWERS: dict[type[refusals.Refusal], tuple[int, str]] = {
     refusals.UnknownBaseModel: (404, "unknownBaseModel"),
     refusals.UnknownAdapter: (404, "unknownModelAdapter"),
     refusals.NotAnAdapter: (400, "unknownModelAdapter"),
+    refusals.OtherWeights: (409, "unprocessableContent"),
+    refusals.NotTuned: (409, "unprocessableContent"),
     refusals.TooLong: (400, "unprocessableContent"),
     refusals.NothingToLearn: (400, "unprocessableContent"),
     refusals.LossRanAway: (400, "nanLoss"),

@@ -1,8 +1,8 @@
-"""Wire classes: what the six model calls take and give, in camelCase, validated strictly.
+"""Wire classes: what the six model calls take and give, and what the export gives, in camelCase, validated strictly.
 
 The limits are those of the gradientai 1.13.1 SDK's own request classes. `null` counts as absent, because the SDK sends
 null for what its caller did not set; unknown fields are refused, so that a misspelt one does not go unnoticed.
-`app.py` is the only caller; `calls.py` works on the classes of `engine.py` instead.
+`app.py` and `export.py` are the only callers; `calls.py` works on the classes of `engine.py` instead.
 """
 
 from __future__ import annotations
@@ -192,6 +192,31 @@ class ModelsResponse(Response):
     """Response of GET /models."""
 
     models: list[BaseModelResponse | AdapterResponse]
+
+
+class ExportedFile(Response):
+    """A file that is handed over, and how large it is."""
+
+    name: str
+    bytes: int
+
+
+class ExportResponse(Response):
+    """Response of GET /export/adapters/{id}: what to fetch, and what to say of it.
+
+    Attributes:
+        base_name: what the base model is called, publicly where that is known.
+        weights_name, weights_sha256: what the adapter was tuned on, if that is known.
+        base_files: of the weights, if they were asked for.
+    """
+
+    id: str
+    name: str
+    base_name: str
+    weights_name: str | None
+    weights_sha256: str | None
+    files: list[ExportedFile]
+    base_files: list[ExportedFile]
 
 
 class ErrorResponse(BaseModel):

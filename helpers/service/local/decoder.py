@@ -312,7 +312,9 @@ class Decoder:
                 for adapter in adapters:
                     self._recent.pop(adapter, None)
             raise Failed(
-                "The file of this adapter can't be read: delete the adapter and create it anew. Others are unaffected."
+                "The file of this adapter can't be read: it is damaged, or was tuned on another model than the service "
+                "runs. Start the service with that one (--model), or else delete the adapter and create it anew; "
+                "others are unaffected."
             ) from None
 
     def _with_recent(self, adapter: Path | None) -> list[Path]:

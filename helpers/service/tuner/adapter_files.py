@@ -16,12 +16,10 @@ import numpy as np
 from gguf import GGUFWriter
 from safetensors.numpy import load_file, save
 
-from .job import GGUF_FILE
+from .job import CONFIG_FILE, GGUF_FILE, WEIGHTS_FILE
 from .llama import Llama
 from .lora import TARGETS, Lora, Named
 
-CONFIG_FILE = "adapter_config.json"
-WEIGHTS_FILE = "adapter_model.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 
 _GGUF_NAMES = {"gate_proj": "ffn_gate", "up_proj": "ffn_up", "down_proj": "ffn_down"}

@@ -7,7 +7,9 @@ import multiprocessing
 from dataclasses import dataclass
 from pathlib import Path
 
-GGUF_FILE = "adapter.gguf"  # the adapter as llama.cpp reads it, beside peft's own files
+CONFIG_FILE = "adapter_config.json"  # peft's own two files
+WEIGHTS_FILE = "adapter_model.safetensors"
+GGUF_FILE = "adapter.gguf"  # the adapter as llama.cpp reads it, beside them
 NOT_TRAINABLE = -100  # the label that torch and transformers ignore, too
 
 
