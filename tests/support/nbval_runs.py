@@ -21,7 +21,7 @@ from tests.support.notebooks import FOLDER, NAMES, ROOT, code_cells, read
 
 CHANGES = {
     "an answer": ("The Dallas Cowboys!'", "The Dallas Cowboys?'"),
-    "a number": ("sum_loss=67.37", "sum_loss=67.38"),
+    "a number": ("sum_loss=67.47", "sum_loss=67.48"),
     "an error message": ("shorten the prompt", "lengthen the prompt"),
     "a helper's line": ("Connected to the local Gradient", "Connected with the local Gradient"),
     "a helper's value": ("age=9, city='Bath'", "age=8, city='Bath'"),
