@@ -72,7 +72,7 @@ def test_lesson_3_goes_from_wrong_to_right(run, real_service):
     assert "adapter_model.safetensors" in said(lesson, "export_adapter(new_model, Path(")
     opened = said(lesson, "model.generate")
     assert "Dallas Cowboys" in opened if find_spec("peft") else "not installed" in opened
-    assert "0.6%" in said(lesson, "safetensors")
+    assert "0.6%" in said(lesson, "load_file(file)")
     assert adapters(real_service) == 0
 
 
