@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from . import cell_clock
-from .environment import HOSTED_URL, LOCAL_WORKSPACE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE, is_loopback
+from . import cell_clock, endpoint
+from .environment import LOCAL_WORKSPACE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE, is_loopback
 from .errors import GradientError, one_sentence
 from .progress_bars import bar
 from .sdk import client, url_of
@@ -57,14 +57,24 @@ def connect(
         auth.ensure_credentials()
     elif not has_own_credentials():
         _use_local_service(data_dir, progress)
-    url = os.environ.get(URL_VARIABLE) or HOSTED_URL
-    gradient = client(url, os.environ[TOKEN_VARIABLE], os.environ[WORKSPACE_VARIABLE])
-    with one_sentence(url):
+    at = _chosen()
+    gradient = client(at.url, at.token, at.workspace)
+    with one_sentence(at.url):
         gradient.list_models(only_base=True)
     if not quiet:
         print(connected_to(gradient))
     cell_clock.start()
     return gradient
+
+
+def _chosen() -> endpoint.Endpoint:
+    """The endpoint that the environment names, which is put there anew as it is used: without the white space."""
+    try:
+        at = endpoint.of_environment()
+    except ValueError as error:
+        raise GradientError(str(error)) from None
+    at.to_environment()
+    return at
 
 
 def connected_to(gradient: Gradient) -> str:
@@ -110,7 +120,7 @@ def has_own_credentials() -> bool:
     Raises:
         GradientError: only one of the two is set.
     """
-    given = {name: os.environ.get(name) for name in (TOKEN_VARIABLE, WORKSPACE_VARIABLE)}
+    given = {name: endpoint.setting(name) for name in (TOKEN_VARIABLE, WORKSPACE_VARIABLE)}
     theirs = {name for name, value in given.items() if value and value != _set_by_us.get(name)}
     missing = [name for name, value in given.items() if not value]
     if theirs and missing:

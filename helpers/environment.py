@@ -31,6 +31,11 @@ DEFAULT_LEARNING_RATE = 2e-3
 TOLERATED_CORES = 0.35  # the part of a core that other programs may use before it counts as taken, and is spoken of
 
 
+def is_token(text: str) -> bool:
+    """Whether a text can be an access token: long enough to be no slip, and nothing in it that a header can't carry."""
+    return len(text) >= MIN_TOKEN_CHARACTERS and text.isascii() and text.isprintable() and " " not in text
+
+
 def is_loopback(host: str) -> bool:
     """Whether a name or an address is this machine's own, reached from no other."""
     try:

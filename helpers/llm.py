@@ -7,7 +7,6 @@ whole migration. It talks through the gradientai SDK. Notebooks use it as `from 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -18,10 +17,10 @@ from langchain_core.outputs import Generation, LLMResult
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from . import sdk
+from .endpoint import checked_token, cleaned, setting
 from .environment import (
     HOSTED_URL,
     MAX_GENERATED_TOKENS,
-    MIN_TOKEN_CHARACTERS,
     TOKEN_VARIABLE,
     URL_VARIABLE,
     WORKSPACE_VARIABLE,
@@ -73,6 +72,10 @@ class GradientLLM(BaseLLM):
 
     _model: ModelAdapter | None = PrivateAttr(default=None)
 
+    def __init__(self, *args: Any, **given: Any) -> None:
+        # pydantic's errors hold what was given, whatever its name
+        super().__init__(*args, **{name: _hidden(value) if "token" in name else value for name, value in given.items()})
+
     @model_validator(mode="before")
     @classmethod
     def _fill_from_environment(cls, values: Any) -> Any:
@@ -80,20 +83,18 @@ class GradientLLM(BaseLLM):
             return values
         filled = dict(values)
         fallbacks = {
-            "gradient_access_token": os.environ.get(TOKEN_VARIABLE),
-            "gradient_workspace_id": os.environ.get(WORKSPACE_VARIABLE),
-            "gradient_api_url": os.environ.get(URL_VARIABLE) or HOSTED_URL,
+            "gradient_access_token": _hidden(setting(TOKEN_VARIABLE)),
+            "gradient_workspace_id": setting(WORKSPACE_VARIABLE),
+            "gradient_api_url": setting(URL_VARIABLE) or HOSTED_URL,
         }
         for name, fallback in fallbacks.items():
-            if not filled.get(name):
-                filled[name] = fallback
+            value = filled.get(name)
+            filled[name] = (cleaned(value) if isinstance(value, str) else value) or fallback
         return filled
 
     @model_validator(mode="after")
     def _check(self) -> GradientLLM:
-        token = self.gradient_access_token.get_secret_value() if self.gradient_access_token else ""
-        if len(token) < MIN_TOKEN_CHARACTERS:
-            raise ValueError(_missing("gradient_access_token", TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS))
+        self.gradient_access_token = _hidden(checked_token(self.gradient_access_token.get_secret_value()))
         if len(self.gradient_workspace_id or "") < MIN_WORKSPACE_CHARACTERS:
             raise ValueError(_missing("gradient_workspace_id", WORKSPACE_VARIABLE, MIN_WORKSPACE_CHARACTERS))
         _check_parameters(self._parameters({}))
@@ -167,6 +168,10 @@ class GradientLLM(BaseLLM):
             )
             self._model = sdk.model(gradient, self.model_id)
         return self._model
+
+
+def _hidden(value: Any) -> Any:
+    return SecretStr(value) if isinstance(value, str) else value
 
 
 def _missing(parameter: str, variable: str, least: int) -> str:

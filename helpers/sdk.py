@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import endpoint
+
 if TYPE_CHECKING:
     import urllib3
     from gradientai import Gradient, ModelAdapter
@@ -26,6 +28,9 @@ def client(url: str, token: str, workspace: str) -> Gradient:
         url: base URL, ending in /api.
         token: access token.
         workspace: workspace id.
+
+    Raises:
+        ValueError: one of them can't be used.
     """
     import urllib3
     from gradientai import Gradient
@@ -35,7 +40,8 @@ def client(url: str, token: str, workspace: str) -> Gradient:
             asked = super().get_retry_after(response)
             return None if asked is None else min(asked, BUSY_SECONDS)
 
-    gradient = Gradient(host=url, access_token=token, workspace_id=workspace)
+    at = endpoint.checked(url, token, workspace)
+    gradient = Gradient(host=at.url, access_token=at.token, workspace_id=at.workspace)
     # A busy service answers 503 with Retry-After; nothing was done then, so asking again is safe for every method.
     retries = Patience(
         total=BUSY_RETRIES, connect=2, read=0, other=0, redirect=0, allowed_methods=None, raise_on_status=False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 
 from ..connection import connect, connected_to, has_own_credentials
+from ..endpoint import cleaned, setting
 from ..environment import HOSTED_URL, LOCAL_WORKSPACE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 from ..errors import GradientError
 from ..sdk import client
@@ -66,7 +67,7 @@ class ConnectForm(Form):
         """The lines that do what the form does. An endpoint's token is asked for, without showing it."""
         lines = ["from helpers import connect"]
         if self.where.value == HOSTED:
-            url, workspace = self.url.value.strip() or HOSTED_URL, self.workspace.value.strip()
+            url, workspace = cleaned(self.url.value) or HOSTED_URL, cleaned(self.workspace.value)
             lines = ["import os", "", *lines, "", f'os.environ["{URL_VARIABLE}"] = {literal(url)}']
             if workspace:
                 lines.append(f'os.environ["{WORKSPACE_VARIABLE}"] = {literal(workspace)}')
@@ -85,9 +86,9 @@ class ConnectForm(Form):
         own = _from_user()
         self.where.value = HOSTED if own else LOCAL
         if own:
-            self.url.value = os.environ.get(URL_VARIABLE, "")
-            self.workspace.value = os.environ.get(WORKSPACE_VARIABLE, "")
-            self.token.placeholder = "from the environment" if os.environ.get(TOKEN_VARIABLE) else ""
+            self.url.value = setting(URL_VARIABLE)
+            self.workspace.value = setting(WORKSPACE_VARIABLE)
+            self.token.placeholder = "from the environment" if setting(TOKEN_VARIABLE) else ""
 
     def _lay_out(self) -> None:
         endpoint = [self._endpoint] if self.where.value == HOSTED else []
@@ -95,7 +96,7 @@ class ConnectForm(Form):
 
     def _take_token(self, typed: str) -> None:
         if typed:
-            self._secret = typed.strip()
+            self._secret = cleaned(typed)
             self.token.value, self.token.placeholder = "", KEPT
 
     def _filled_in(self) -> dict[str, str]:
@@ -106,8 +107,8 @@ class ConnectForm(Form):
         """
         if self.where.value == LOCAL:
             return {}
-        token = self._secret or (os.environ.get(TOKEN_VARIABLE, "") if _from_user() else "")
-        values = (self.url.value.strip(), token, self.workspace.value.strip())
+        token = self._secret or (setting(TOKEN_VARIABLE) if _from_user() else "")
+        values = (cleaned(self.url.value), token, cleaned(self.workspace.value))
         if not all(values[1:]):
             raise GradientError("An endpoint needs a token and a workspace: fill in both fields.")
         return {name: value for name, value in zip(_VARIABLES, values, strict=True) if value}
@@ -115,8 +116,8 @@ class ConnectForm(Form):
     def _connect_now(self) -> str:
         chosen = self._filled_in()
         before = {name: os.environ.pop(name) for name in _VARIABLES if name in os.environ}
-        os.environ.update(chosen)
         try:
+            os.environ.update(chosen)
             self.gradient = connect(quiet=True, progress=lambda what, done: self._say(f"{what}: {done:.0%}"))
         except Exception:
             for name in _VARIABLES:
@@ -136,7 +137,7 @@ class ConnectForm(Form):
 
     def _url(self) -> str:
         if self.where.value == HOSTED:
-            return self.url.value.strip() or HOSTED_URL
+            return cleaned(self.url.value) or HOSTED_URL
         return super()._url()
 
 

@@ -13,7 +13,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from ..environment import LOCAL_TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS, is_loopback
+from ..environment import LOCAL_TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS, is_loopback, is_token
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,7 +70,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("-f", "--follow", action="store_true", help="logs: go on with new lines until Ctrl-C")
     options = parser.parse_args(arguments)
     options.token = options.token or os.environ.get(LOCAL_TOKEN_VARIABLE) or None
-    if options.token is not None and not _is_usable(options.token):
+    if options.token is not None and not is_token(options.token):
         parser.error(f"--token needs at least {MIN_TOKEN_CHARACTERS} printable ASCII characters without spaces")
     return options
 
@@ -80,10 +80,6 @@ def _settle_token(options: argparse.Namespace) -> None:
     if options.token is None and not is_loopback(options.host):
         options.token = secrets.token_urlsafe(24)
         print(f"Access token for this run (GRADIENT_ACCESS_TOKEN): {options.token}", file=sys.stderr, flush=True)
-
-
-def _is_usable(token: str) -> bool:
-    return len(token) >= MIN_TOKEN_CHARACTERS and token.isascii() and token.isprintable() and " " not in token
 
 
 def _fail(sentence: str) -> int:

@@ -1,0 +1,117 @@
+"""The settings of an endpoint as people really have them: one rule for each, and no token in anything that is shown."""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+
+import pytest
+from gradientai import Gradient
+from pydantic import ValidationError
+
+from helpers import GradientError, GradientLLM, connect, endpoint, forms, sdk
+from helpers.forms.connect import HOSTED
+from helpers.service import launcher, paths
+from tests.conftest import TOKEN, WORKSPACE
+
+SECRET = "a-secret-that-must-not-be-shown"
+UNSENDABLE = [f"{SECRET}\r\nHost: x", f"{SECRET}\u2026", f"{SECRET} and more", f"{SECRET}\x01", "\u00e9" + SECRET]
+
+
+@pytest.fixture
+def variables(server, monkeypatch):
+    """Sets the three variables; what connect() puts there itself is taken back as well."""
+
+    def give(url: str = server.url, token: str = TOKEN, workspace: str = WORKSPACE) -> None:
+        monkeypatch.setenv("GRADIENT_API_URL", url)
+        monkeypatch.setenv("GRADIENT_ACCESS_TOKEN", token)
+        monkeypatch.setenv("GRADIENT_WORKSPACE_ID", workspace)
+
+    give()
+    return give
+
+
+# --- white space, and tokens that can't be sent
+
+
+@pytest.mark.parametrize("left", ["\r", "\n", "\r\n", " ", "\t", "\xa0", "\ufeff", "\u200b"])
+def test_what_a_file_leaves_around_the_values_is_dropped(variables, server, base, left):
+    variables(left + server.url + left, left + TOKEN + left, left + WORKSPACE + left)
+    assert GradientLLM(model=base.id).invoke("x") == "echo: x"
+    form = forms.connect_form()
+    form._connect.click()
+    assert form.wait(20) is not None, form._status.value
+    variables(left + server.url + left, left + TOKEN + left, left + WORKSPACE + left)
+    assert connect(quiet=True).workspace_id == WORKSPACE
+    assert Gradient().list_models(only_base=True)  # the SDK's own client takes the variables as they are
+    assert os.environ["GRADIENT_ACCESS_TOKEN"] == TOKEN
+
+
+def test_what_is_given_by_hand_is_cleaned_too(server, base):
+    llm = GradientLLM(
+        model=base.id,
+        gradient_access_token=f"{TOKEN}\r",
+        gradient_workspace_id=f"{WORKSPACE}\n",
+        gradient_api_url=f" {server.url} ",
+    )
+    assert llm.invoke("x") == "echo: x"
+
+
+def shown(error: BaseException) -> str:
+    """All that an exception shows or holds, of those before it too."""
+    held = [repr(error), str(error), repr(vars(error)), "".join(traceback.format_exception(error))]
+    if isinstance(error, ValidationError):
+        held.append(repr(error.errors()))
+    if isinstance(error, UnicodeError):
+        held.append(str(error.object))
+    return "".join(held) + "".join(shown(one) for one in (error.__cause__, error.__context__) if one is not None)
+
+
+@pytest.mark.parametrize("token", UNSENDABLE)
+def test_a_token_that_no_header_can_carry_is_said_so_and_shown_nowhere(variables, server, base, token, caplog, capsys):
+    caplog.set_level(logging.DEBUG)
+    variables(token=token)
+    said = []
+    with pytest.raises(GradientError, match="GRADIENT_ACCESS_TOKEN") as refusal:
+        connect()
+    said.append(shown(refusal.value))
+    with pytest.raises(ValidationError, match="GRADIENT_ACCESS_TOKEN") as refusal:
+        GradientLLM(model=base.id)
+    said.append(shown(refusal.value))
+    for given in ({}, {"model_kwargs": {"top_k": 0}}, {"no_such_field": 1}, {"access_token": SECRET}):
+        with pytest.raises(ValidationError) as refusal:
+            GradientLLM(model=base.id, gradient_access_token=token, **given)
+        said.append(shown(refusal.value))
+    form = forms.connect_form()
+    for button in (form._connect, form._test):
+        button.click()
+        form.wait(20)
+        assert "GRADIENT_ACCESS_TOKEN" in form._status.value
+        said.append(str([widget.get_state() for widget in (form, *form.children, *form._endpoint.children)]))
+    assert SECRET not in "".join([*said, caplog.text, *capsys.readouterr()])
+
+
+@pytest.mark.parametrize("token", [f"{SECRET}\r\n", f"{SECRET}\u2026"])
+def test_a_client_of_ones_own_with_such_a_token_shows_it_in_no_form(server, token):
+    gradient = Gradient(host=server.url, access_token=token, workspace_id=WORKSPACE)
+    picker = forms.model_picker(gradient)
+    assert "GRADIENT_ACCESS_TOKEN" in picker._status.value
+    assert SECRET not in picker._status.value
+
+
+def test_what_holds_a_token_does_not_show_it(server, base):
+    at = endpoint.checked(server.url, SECRET, WORKSPACE)
+    launcher.write_address(paths.data_dir(), server.url, SECRET, server.status.instance)
+    held = [at, launcher.find(paths.data_dir()), sdk.client(server.url, SECRET, WORKSPACE)]
+    held.append(GradientLLM(model=base.id, gradient_access_token=SECRET, gradient_workspace_id=WORKSPACE))
+    assert SECRET not in repr(held) + str(held[-1])
+
+
+def test_a_form_for_an_endpoint_takes_a_token_with_a_line_break(server):
+    form = forms.connect_form()
+    form.where.value = HOSTED
+    form.url.value, form.token.value, form.workspace.value = f"{server.url}\r", f"{TOKEN}\r\n", f" {WORKSPACE}"
+    form._test.click()
+    form.wait(20)
+    assert "3 models" in form._status.value
