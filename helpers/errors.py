@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-
 UNSENDABLE = (
     "No header can carry the access token or the workspace id: copy GRADIENT_ACCESS_TOKEN and GRADIENT_WORKSPACE_ID "
     "anew, without a line break in them."

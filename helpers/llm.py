@@ -117,6 +117,53 @@ class GradientLLM(BaseLLM):
             "auto_template": self.auto_template,
         }
 
+    def generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        callbacks: Any = None,
+        *,
+        tags: Any = None,
+        metadata: Any = None,
+        run_name: Any = None,
+        run_id: Any = None,
+        **parameters: Any,
+    ) -> LLMResult:
+        """langchain-core's `generate`; parameters of the call are the model's own from here on.
+
+        Caches and traces ask a model what it is and leave out what a call adds, so a cache would answer for others.
+        """
+        trace = {"tags": tags, "metadata": metadata, "run_name": run_name, "run_id": run_id}
+        return super(GradientLLM, self._with(parameters)).generate(prompts, self._stops(stop), callbacks, **trace)
+
+    async def agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        callbacks: Any = None,
+        *,
+        tags: Any = None,
+        metadata: Any = None,
+        run_name: Any = None,
+        run_id: Any = None,
+        **parameters: Any,
+    ) -> LLMResult:
+        """As `generate`."""
+        trace = {"tags": tags, "metadata": metadata, "run_name": run_name, "run_id": run_id}
+        return await super(GradientLLM, self._with(parameters)).agenerate(
+            prompts, self._stops(stop), callbacks, **trace
+        )
+
+    def _with(self, parameters: dict[str, Any]) -> GradientLLM:
+        """The same model with a call's parameters as its own."""
+        if not parameters:
+            return self
+        return self.model_copy(update={"model_kwargs": {**(self.model_kwargs or {}), **parameters}})
+
+    def _stops(self, stop: list[str] | None) -> list[str] | None:
+        """The stop strings of one call: its own, else the model's. langchain-core knows the call's alone."""
+        return self.stop if stop is None else stop
+
     def _generate(
         self,
         prompts: list[str],
@@ -150,7 +197,7 @@ class GradientLLM(BaseLLM):
         _check_parameters(parameters)
         with one_sentence(self.gradient_api_url):
             answer = self._connected().complete(query=prompt, **parameters)
-        text, was_cut = _cut_at(answer.generated_output, stop or self.stop or [])
+        text, was_cut = _cut_at(answer.generated_output, self._stops(stop) or [])
         return Generation(text=text, generation_info={"finish_reason": "stop" if was_cut else answer.finish_reason})
 
     def _parameters(self, call: dict[str, Any]) -> dict[str, Any]:

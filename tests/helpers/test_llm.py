@@ -6,8 +6,11 @@ import asyncio
 import time
 
 import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.globals import set_llm_cache
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import PromptTemplate
+from langchain_core.runnables import ConfigurableField
 from pydantic import ValidationError
 
 from helpers import GradientError, GradientLLM
@@ -78,6 +81,59 @@ def test_choices_restrict_the_answer(settings, engine):
 def test_stop_cuts_the_answer(settings):
     assert GradientLLM(**settings, stop=["!", "two"]).invoke("one two! three") == "echo: one "
     assert GradientLLM(**settings).invoke("one two", stop=[" two"]) == "echo: one"
+
+
+@pytest.fixture(params=["the model's", "the global"])
+def cached(request, settings) -> GradientLLM:
+    """A model with a cache."""
+    cache = InMemoryCache()
+    if request.param == "the model's":
+        yield GradientLLM(**settings, cache=cache)
+    else:
+        set_llm_cache(cache)
+        yield GradientLLM(**settings)
+        set_llm_cache(None)
+
+
+WAYS = {
+    "a call": lambda llm, asked, **parameters: llm.invoke(asked, **parameters),
+    "bind": lambda llm, asked, **parameters: llm.bind(**parameters).invoke(asked),
+    "batch": lambda llm, asked, **parameters: llm.batch([asked], **parameters)[0],
+    "stream": lambda llm, asked, **parameters: "".join(llm.stream(asked, **parameters)),
+    "async": lambda llm, asked, **parameters: asyncio.run(llm.ainvoke(asked, **parameters)),
+    "async batch": lambda llm, asked, **parameters: asyncio.run(llm.abatch([asked], **parameters))[0],
+    "generate": lambda llm, asked, **parameters: llm.generate([asked], **parameters).generations[0][0].text,
+    "a chain": lambda llm, asked, **parameters: (
+        PromptTemplate.from_template("{q}") | llm.bind(**parameters) | StrOutputParser()
+    ).invoke({"q": asked}),
+    "model_kwargs": lambda llm, asked, **parameters: llm.model_copy(update={"model_kwargs": parameters}).invoke(asked),
+    "a config": lambda llm, asked, **parameters: llm.configurable_fields(
+        model_kwargs=ConfigurableField(id="parameters")
+    ).invoke(asked, {"configurable": {"parameters": parameters}}),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_cache_answers_for_no_other_parameters(cached, engine, way):
+    ask = WAYS[way]
+    assert ask(cached, "good?", choices=["positive", "negative"]) == "positive"
+    assert ask(cached, "good?", choices=["yes", "no"]) == "yes"
+    assert ask(cached, "good?", guidance={"type": "choice", "value": ["maybe"]}) == "maybe"
+    assert ask(cached, "good?", temperature=0.5) == "echo: good?"
+    assert ask(cached, "good?", temperature=0.6, max_generated_token_count=5) == "echo: good?"
+    asked = len(engine.requests)
+    assert asked == 5
+    assert ask(cached, "good?", choices=["yes", "no"]) == "yes"
+    assert len(engine.requests) == asked
+
+
+def test_a_cache_answers_for_no_other_stop(settings):
+    cache = InMemoryCache()
+    one, two = (GradientLLM(**settings, cache=cache, stop=[end]) for end in ("two", "three"))
+    assert one.invoke("one two three") == "echo: one "
+    assert two.invoke("one two three") == "echo: one two "
+    assert two.invoke("one two three", stop=["one"]) == "echo: "
+    assert one.invoke("one two three") == "echo: one "
 
 
 def test_the_finish_reason_is_kept(settings):
