@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, LLMResult
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator, model_validator
 
 from . import sdk
 from .endpoint import checked_token, cleaned, setting
@@ -45,7 +45,7 @@ class GradientLLM(BaseLLM):
         gradient_access_token: default: GRADIENT_ACCESS_TOKEN, which connect() sets.
         gradient_workspace_id: default: GRADIENT_WORKSPACE_ID, which connect() sets.
         gradient_api_url: default: GRADIENT_API_URL, which connect() sets, or the hosted endpoint.
-        stop: strings at which an answer is cut off.
+        stop: strings at which an answer is cut off; a string is one of them. `invoke` and `bind` take them too.
         choices: if given, every answer is exactly one of these strings.
         auto_template: wrap prompts in the base model's chat template. Leave it off for adapters tuned on plain text.
 
@@ -91,6 +91,11 @@ class GradientLLM(BaseLLM):
             value = filled.get(name)
             filled[name] = (cleaned(value) if isinstance(value, str) else value) or fallback
         return filled
+
+    @field_validator("stop", "choices", mode="before")
+    @classmethod
+    def _list(cls, value: Any, info: ValidationInfo) -> list[str] | None:
+        return _strings(info.field_name, value)
 
     @model_validator(mode="after")
     def _check(self) -> GradientLLM:
@@ -160,9 +165,9 @@ class GradientLLM(BaseLLM):
             return self
         return self.model_copy(update={"model_kwargs": {**(self.model_kwargs or {}), **parameters}})
 
-    def _stops(self, stop: list[str] | None) -> list[str] | None:
+    def _stops(self, stop: str | list[str] | None) -> list[str] | None:
         """The stop strings of one call: its own, else the model's. langchain-core knows the call's alone."""
-        return self.stop if stop is None else stop
+        return self.stop if stop is None else _strings("stop", stop)
 
     def _generate(
         self,
@@ -205,7 +210,7 @@ class GradientLLM(BaseLLM):
         merged = {"auto_template": self.auto_template, "choices": self.choices, **(self.model_kwargs or {}), **call}
         choices = merged.pop("choices", None)
         if choices is not None:
-            merged["guidance"] = {"type": "choice", "value": list(choices)}
+            merged["guidance"] = {"type": "choice", "value": _strings("choices", choices)}
         return {name: value for name, value in merged.items() if value is not None}
 
     def _connected(self) -> ModelAdapter:
@@ -255,6 +260,20 @@ def _check_range(
         kind = "a whole number" if whole else "a number"
         upper = "" if most is None else f" and at most {most}"
         raise ValueError(f"{name} has to be {kind} of at least {least}{upper}, not {value!r}")
+
+
+def _strings(name: str, value: Any) -> list[str] | None:
+    """One string or several, as a list: a string is itself one of many, and never its letters.
+
+    Raises:
+        ValueError: it is something else, or an empty string is among them.
+    """
+    if value is None:
+        return None
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, (list, tuple, set, frozenset)) or not all(isinstance(one, str) and one for one in found):
+        raise ValueError(f"{name} has to be a string or a list of strings, none of them empty, not {value!r}")
+    return list(found)
 
 
 def _cut_at(text: str, stop: list[str]) -> tuple[str, bool]:

@@ -83,6 +83,34 @@ def test_stop_cuts_the_answer(settings):
     assert GradientLLM(**settings).invoke("one two", stop=[" two"]) == "echo: one"
 
 
+STOPS = {
+    "a call": lambda settings, stop: GradientLLM(**settings).invoke("a fish is his", stop=stop),
+    "the model": lambda settings, stop: GradientLLM(**settings, stop=stop).invoke("a fish is his"),
+    "bind": lambda settings, stop: GradientLLM(**settings).bind(stop=stop).invoke("a fish is his"),
+    "batch": lambda settings, stop: GradientLLM(**settings).batch(["a fish is his"], stop=stop)[0],
+    "async": lambda settings, stop: asyncio.run(GradientLLM(**settings).ainvoke("a fish is his", stop=stop)),
+    "stream": lambda settings, stop: "".join(GradientLLM(**settings).stream("a fish is his", stop=stop)),
+}
+
+
+@pytest.mark.parametrize("way", STOPS)
+def test_a_string_is_one_stop_and_not_its_letters(settings, way):
+    assert STOPS[way](settings, "fish") == "echo: a "
+    assert STOPS[way](settings, ("fish", "his")) == "echo: a "
+    for wrong in ("", ["fish", ""], 5, [5], {"fish": 1}):
+        with pytest.raises(ValueError, match="stop has to be a string or a list of strings"):
+            STOPS[way](settings, wrong)
+
+
+def test_a_string_is_one_choice_and_not_its_letters(settings, engine):
+    assert GradientLLM(**settings, choices="yes").invoke("x") == "yes"
+    assert GradientLLM(**settings).invoke("x", choices="yes") == "yes"
+    assert GradientLLM(**settings, model_kwargs={"choices": "yes"}).invoke("x") == "yes"
+    assert {request.choices for request, *_ in engine.requests} == {("yes",)}
+    with pytest.raises(ValueError, match="choices has to be a string"):
+        GradientLLM(**settings).invoke("x", choices=[1, 2])
+
+
 @pytest.fixture(params=["the model's", "the global"])
 def cached(request, settings) -> GradientLLM:
     """A model with a cache."""
