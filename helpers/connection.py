@@ -16,12 +16,13 @@ from . import cell_clock, endpoint
 from .environment import LOCAL_WORKSPACE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE, is_loopback
 from .errors import GradientError, one_sentence
 from .progress_bars import bar
-from .sdk import client, url_of
+from .sdk import client, move, url_of
 
 if TYPE_CHECKING:
     from gradientai import Gradient, ModelAdapter
 
 _set_by_us: dict[str, str] = {}  # what connect() put into the environment, so that it can tell it from the user's own
+_last_seen: dict[Path, tuple[str, str]] = {}  # data folder: URL and token of its service when connect() last found it
 
 
 def connect(
@@ -35,7 +36,8 @@ def connect(
 
     With GRADIENT_ACCESS_TOKEN and GRADIENT_WORKSPACE_ID set, to the endpoint at GRADIENT_API_URL (or the hosted one).
     Otherwise to the local service, which is started if it isn't running; the three variables are then set for this
-    process, so that `Gradient()` and `GradientLLM(model=…)` need no arguments.
+    process, so that `Gradient()` and `GradientLLM(model=…)` need no arguments. What was made for an earlier run of
+    the local service goes on with this one.
 
     Args:
         hosted: ask for the credentials of a hosted endpoint if they are missing, instead of using the local service.
@@ -154,8 +156,17 @@ def _use_local_service(data_dir: str | os.PathLike[str] | None, progress: Callab
             raise GradientError(str(error)) from None
         except OSError as error:
             raise GradientError(f"The local service can't use {_data_folder(data_dir)}: {error.strerror}.") from None
+    _follow(_data_folder(data_dir).resolve(), (service.url, service.token))
     _set_by_us.update({URL_VARIABLE: service.url, TOKEN_VARIABLE: service.token, WORKSPACE_VARIABLE: LOCAL_WORKSPACE})
     os.environ.update(_set_by_us)
+
+
+def _follow(data: Path, place: tuple[str, str]) -> None:
+    """Takes what was made for an earlier run of a folder's service to this one, which has another port and token."""
+    before = _last_seen.get(data, place)
+    _last_seen[data] = place
+    if before != place:
+        move(before, place)
 
 
 def _data_folder(data_dir: str | os.PathLike[str] | None) -> Path:

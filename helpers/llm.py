@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, LLMResult
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from . import sdk
 from .endpoint import checked_token, cleaned, setting
@@ -69,8 +69,6 @@ class GradientLLM(BaseLLM):
     stop: list[str] | None = None
     choices: list[str] | None = None
     auto_template: bool | None = None
-
-    _model: ModelAdapter | None = PrivateAttr(default=None)
 
     def __init__(self, *args: Any, **given: Any) -> None:
         # pydantic's errors hold what was given, whatever its name
@@ -200,8 +198,9 @@ class GradientLLM(BaseLLM):
     def _complete(self, prompt: str, stop: list[str] | None, call: dict[str, Any]) -> Generation:
         parameters = self._parameters(call)
         _check_parameters(parameters)
-        with one_sentence(self.gradient_api_url):
-            answer = self._connected().complete(query=prompt, **parameters)
+        model = self._connected()
+        with one_sentence(sdk.url_of_model(model)):
+            answer = model.complete(query=prompt, **parameters)
         text, was_cut = _cut_at(answer.generated_output, self._stops(stop) or [])
         return Generation(text=text, generation_info={"finish_reason": "stop" if was_cut else answer.finish_reason})
 
@@ -214,12 +213,9 @@ class GradientLLM(BaseLLM):
         return {name: value for name, value in merged.items() if value is not None}
 
     def _connected(self) -> ModelAdapter:
-        if self._model is None:
-            gradient = sdk.client(
-                self.gradient_api_url, self.gradient_access_token.get_secret_value(), self.gradient_workspace_id
-            )
-            self._model = sdk.model(gradient, self.model_id)
-        return self._model
+        """The model at the endpoint; nothing of it is kept here, so copies are whole and a moved service is found."""
+        token = self.gradient_access_token.get_secret_value()
+        return sdk.model(sdk.shared_client(self.gradient_api_url, token, self.gradient_workspace_id), self.model_id)
 
 
 def _hidden(value: Any) -> Any:

@@ -6,6 +6,8 @@ and the forms. Importing it imports no SDK.
 
 from __future__ import annotations
 
+import gc
+import threading
 from typing import TYPE_CHECKING
 
 from . import endpoint
@@ -19,6 +21,11 @@ SILENT_SECONDS = 60  # how long a file that is handed over may stop on its way
 READ_SECONDS = 920  # a little longer than the service's own limits for the wait and for a fine-tune together
 BUSY_RETRIES = 5
 BUSY_SECONDS = 10  # the longest pause before one, whatever the endpoint asks for
+
+
+_lock = threading.Lock()
+_moves: dict[tuple[str, str], tuple[str, str]] = {}  # URL and token: those that took their place
+_shared: dict[tuple[str, str, str], Gradient] = {}
 
 
 def client(url: str, token: str, workspace: str) -> Gradient:
@@ -49,6 +56,40 @@ def client(url: str, token: str, workspace: str) -> Gradient:
     limits = {"timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), "retries": retries, "maxsize": 8}
     gradient._api_client.rest_client.pool_manager.connection_pool_kw.update(limits)
     return gradient
+
+
+def shared_client(url: str, token: str, workspace: str) -> Gradient:
+    """The one client of this process for an endpoint and a workspace; where the endpoint has moved, at its new place.
+
+    Raises:
+        ValueError: as `client`.
+    """
+    with _lock:
+        url, token = _moves.get((url, token), (url, token))
+        key = (url, token, workspace)
+        if key not in _shared:
+            _shared[key] = client(*key)
+        return _shared[key]
+
+
+def move(old: tuple[str, str], new: tuple[str, str]) -> None:
+    """Takes every client of an endpoint to where that is now, whoever made it, and with it all models and adapters.
+
+    Args:
+        old, new: URL and token, before and now.
+    """
+    from gradientai.openapi.client.configuration import Configuration
+
+    with _lock:
+        _moves.update({place: new for place, there in _moves.items() if there == old})
+        _moves[old] = new
+        _moves.pop(new, None)  # it is back where it was
+        for key in [key for key in _shared if key[:2] == old]:
+            del _shared[key]
+    # A plain Gradient() is in no list of ours; what it reads its address from is found among all that lives.
+    for one in gc.get_objects():
+        if type(one) is Configuration and (one.host, one.access_token) == old:
+            one.host, one.access_token = new
 
 
 def url_of(gradient: Gradient) -> str:
