@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from urllib.parse import SplitResult, urlsplit
 
 from .environment import (
     HOSTED_URL,
@@ -17,6 +18,9 @@ from .environment import (
     WORKSPACE_VARIABLE,
     is_token,
 )
+
+API_PATH = "/api"
+EXAMPLE_URL = "http://192.168.1.20:8080/api"  # as a room's service has it
 
 # What a copy or a file from another system leaves at the ends of a value: white space, and signs that no one sees.
 _AROUND = re.compile(r"\A[\s\ufeff\u200b\u2060]+|[\s\ufeff\u200b\u2060]+\Z")
@@ -48,7 +52,7 @@ def checked(url: str, token: str, workspace: str) -> Endpoint:
     Raises:
         ValueError: one of them can't be used; the sentence names its variable.
     """
-    return Endpoint(cleaned(url), checked_token(token), cleaned(workspace))
+    return Endpoint(checked_url(url), checked_token(token), cleaned(workspace))
 
 
 def of_environment() -> Endpoint:
@@ -68,6 +72,49 @@ def setting(name: str) -> str:
 def cleaned(value: str) -> str:
     """A value without the white space around it: a file from Windows leaves `\\r` at its end."""
     return _AROUND.sub("", value)
+
+
+def checked_url(url: str) -> str:
+    """The base URL that is meant: cleaned, without slashes too many, and with the `/api` that a bare host lacks.
+
+    Raises:
+        ValueError: it is none; the sentence shows a right one, and no part of it that may be secret.
+    """
+    text = cleaned(url)
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - refuses what is no number
+    except ValueError:
+        raise _wrong_url("a host and a port that can't be read", EXAMPLE_URL) from None
+    flaw = _flaw_of_url(text, parts)
+    if flaw is not None:
+        raise _wrong_url(*flaw)
+    path = "/" + "/".join(filter(None, parts.path.split("/")))
+    base = f"{parts.scheme.lower()}://{parts.netloc}"
+    if path in ("/", API_PATH):
+        return base + API_PATH
+    if path.endswith(API_PATH):  # behind a proxy
+        return base + path
+    raise _wrong_url(f"the path {path}", base + API_PATH)
+
+
+def _flaw_of_url(text: str, parts: SplitResult) -> tuple[str, str] | None:
+    """What is wrong before the path, and a right URL; None if nothing is."""
+    if re.search(r"[\s\x00-\x1f]", text):
+        return "white space in it", EXAMPLE_URL
+    if "@" in parts.netloc:
+        return "a name or a password in it", EXAMPLE_URL
+    if "://" not in text and re.fullmatch(r"[\w.-]+(:\d+)?(/.*)?", text):
+        return "no http:// in front of it", f"http://{text.split('/')[0]}{API_PATH}"
+    if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
+        return "no http:// or https:// with a host after it", EXAMPLE_URL
+    if parts.query or parts.fragment:
+        return "a ? or a # in it", f"{parts.scheme.lower()}://{parts.netloc}{API_PATH}"
+    return None
+
+
+def _wrong_url(flaw: str, right: str) -> ValueError:
+    return ValueError(f"The endpoint's address, {URL_VARIABLE}, has {flaw}: a right one is {right}.")
 
 
 def checked_token(token: str) -> str:

@@ -17,7 +17,7 @@ from langchain_core.outputs import Generation, LLMResult
 from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from . import sdk
-from .endpoint import checked_token, cleaned, setting
+from .endpoint import checked_token, checked_url, cleaned, setting
 from .environment import (
     HOSTED_URL,
     MAX_GENERATED_TOKENS,
@@ -97,6 +97,7 @@ class GradientLLM(BaseLLM):
 
     @model_validator(mode="after")
     def _check(self) -> GradientLLM:
+        self.gradient_api_url = checked_url(self.gradient_api_url)
         self.gradient_access_token = _hidden(checked_token(self.gradient_access_token.get_secret_value()))
         if len(self.gradient_workspace_id or "") < MIN_WORKSPACE_CHARACTERS:
             raise ValueError(_missing("gradient_workspace_id", WORKSPACE_VARIABLE, MIN_WORKSPACE_CHARACTERS))

@@ -65,7 +65,7 @@ def test_an_endpoint_that_is_not_there_is_said_so(environment, monkeypatch):
 
 
 def test_an_endpoint_that_is_something_else_is_said_so(environment, server, monkeypatch):
-    monkeypatch.setenv("GRADIENT_API_URL", server.url.removesuffix("/api"))
+    monkeypatch.setenv("GRADIENT_API_URL", server.url.removesuffix("/api") + "/docs/api")
     with pytest.raises(GradientError):
         connect()
 

@@ -108,6 +108,85 @@ def test_what_holds_a_token_does_not_show_it(server, base):
     assert SECRET not in repr(held) + str(held[-1])
 
 
+# --- addresses
+
+
+HOST = "http://127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        (f"{HOST}/api", f"{HOST}/api"),
+        (f"{HOST}/api/", f"{HOST}/api"),
+        (f"{HOST}/api///", f"{HOST}/api"),
+        (f"{HOST}//api", f"{HOST}/api"),
+        (HOST, f"{HOST}/api"),
+        (f"{HOST}/", f"{HOST}/api"),
+        (f" {HOST}/api\r\n", f"{HOST}/api"),
+        ("HTTP://127.0.0.1:8080/api", f"{HOST}/api"),
+        ("https://a.test/gradient/api/", "https://a.test/gradient/api"),
+        ("http://[::1]:8080", "http://[::1]:8080/api"),
+    ],
+)
+def test_an_address_that_can_be_meant_in_one_way_is_taken(given, taken):
+    assert endpoint.checked_url(given) == taken
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [
+        ("127.0.0.1:8080/api", f"{HOST}/api"),
+        ("localhost:8080", "http://localhost:8080/api"),
+        ("a.test", "http://a.test/api"),
+        (f"{HOST}/v1", f"{HOST}/api"),
+        (f"{HOST}/api/models", f"{HOST}/api"),
+        (f"{HOST}/API", f"{HOST}/api"),
+        (f"{HOST}/docs", f"{HOST}/api"),
+        (f"{HOST}/api?x=1", f"{HOST}/api"),
+        (f"{HOST}/api#x", f"{HOST}/api"),
+        ("http://127.0.0.1:port/api", endpoint.EXAMPLE_URL),
+        ("http://127.0.0.1:99999/api", endpoint.EXAMPLE_URL),
+        ("http://[::1/api", endpoint.EXAMPLE_URL),
+        ("ftp://a.test/api", endpoint.EXAMPLE_URL),
+        ("http:/127.0.0.1:8080/api", endpoint.EXAMPLE_URL),
+        ("http://", endpoint.EXAMPLE_URL),
+        ("/api", endpoint.EXAMPLE_URL),
+        ("http://a b.test/api", endpoint.EXAMPLE_URL),
+        (f"http://me:{SECRET}@a.test/api", endpoint.EXAMPLE_URL),
+    ],
+)
+def test_any_other_is_refused_with_its_variable_and_a_right_one(variables, base, given, right):
+    variables(url=given)
+    with pytest.raises(GradientError) as refusal:
+        connect()
+    with pytest.raises(ValidationError) as other:
+        GradientLLM(model=base.id)
+    with pytest.raises(ValidationError) as by_hand:
+        GradientLLM(model=base.id, gradient_api_url=given)
+    form = forms.connect_form()
+    form._connect.click()
+    form.wait(20)
+    for said in (str(refusal.value), str(other.value), str(by_hand.value), form._status.value):
+        assert "GRADIENT_API_URL" in said
+        assert f" {right}." in said
+        assert SECRET not in said
+
+
+@pytest.mark.parametrize("left", ["", "/", "/api", "/api/"])
+def test_each_way_to_write_a_services_address_connects(variables, server, base, left):
+    host = server.url.removesuffix("/api")
+    variables(url=host + left)
+    assert GradientLLM(model=base.id).invoke("x") == "echo: x"
+    form = forms.connect_form()
+    for button, said in ((form._test, "3 models"), (form._connect, "Connected")):
+        button.click()
+        form.wait(20)
+        assert said in form._status.value
+    variables(url=host + left)
+    assert sdk.url_of(connect(quiet=True)) == os.environ["GRADIENT_API_URL"] == server.url
+
+
 def test_a_form_for_an_endpoint_takes_a_token_with_a_line_break(server):
     form = forms.connect_form()
     form.where.value = HOSTED
