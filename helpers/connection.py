@@ -34,10 +34,10 @@ def connect(
 ) -> Gradient:
     """Connects to a Gradient endpoint and says in one line which. In a notebook, long cells get a clock.
 
-    With GRADIENT_ACCESS_TOKEN and GRADIENT_WORKSPACE_ID set, to the endpoint at GRADIENT_API_URL (or the hosted one).
-    Otherwise to the local service, which is started if it isn't running; the three variables are then set for this
-    process, so that `Gradient()` and `GradientLLM(model=…)` need no arguments. What was made for an earlier run of
-    the local service goes on with this one.
+    With GRADIENT_ACCESS_TOKEN and GRADIENT_WORKSPACE_ID set, to the endpoint at GRADIENT_API_URL. Otherwise to the
+    local service, which is started if it isn't running; the three variables are then set for this process, so that
+    `Gradient()` and `GradientLLM(model=…)` need no arguments. What was made for an earlier run of the local service
+    goes on with this one.
 
     Args:
         hosted: ask for the credentials of a hosted endpoint if they are missing, instead of using the local service.
@@ -56,6 +56,12 @@ def connect(
         from . import auth
 
         _forget_local_service()
+        if not endpoint.setting(URL_VARIABLE):
+            raise auth.MissingCredentials(
+                f"{URL_VARIABLE} is not set, so there is no endpoint to have credentials for: set it to the endpoint's "
+                f"address, such as {endpoint.EXAMPLE_URL}, or run connect() without hosted=True to use the local "
+                "service."
+            )
         auth.ensure_credentials()
     elif not has_own_credentials():
         _use_local_service(data_dir, progress)

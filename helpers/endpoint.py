@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from .environment import (
-    HOSTED_URL,
     MIN_TOKEN_CHARACTERS,
     TOKEN_VARIABLE,
     URL_VARIABLE,
@@ -21,6 +20,13 @@ from .environment import (
 
 API_PATH = "/api"
 EXAMPLE_URL = "http://192.168.1.20:8080/api"  # as a room's service has it
+
+# The SDK's own default, https://api.gradient.ai, answers no more: a token that goes there may reach anyone.
+NO_URL = (
+    f"An access token and a workspace id are there and the endpoint's address is not; the hosted Gradient that needed "
+    f"none is retired. Unset {TOKEN_VARIABLE} and {WORKSPACE_VARIABLE} to use the local service, which connect() "
+    f"starts, or set {URL_VARIABLE} to your endpoint's address, such as {EXAMPLE_URL}."
+)
 
 # What a copy or a file from another system leaves at the ends of a value: white space, and signs that no one sees.
 _AROUND = re.compile(r"\A[\s\ufeff\u200b\u2060]+|[\s\ufeff\u200b\u2060]+\Z")
@@ -52,7 +58,8 @@ def checked(url: str, token: str, workspace: str) -> Endpoint:
     Raises:
         ValueError: one of them can't be used; the sentence names its variable.
     """
-    return Endpoint(checked_url(url), checked_token(token), cleaned(workspace))
+    token = checked_token(token)  # first: without one there is nothing to say of an address
+    return Endpoint(checked_url(url), token, cleaned(workspace))
 
 
 def of_environment() -> Endpoint:
@@ -61,7 +68,7 @@ def of_environment() -> Endpoint:
     Raises:
         ValueError: as `checked`.
     """
-    return checked(setting(URL_VARIABLE) or HOSTED_URL, setting(TOKEN_VARIABLE), setting(WORKSPACE_VARIABLE))
+    return checked(setting(URL_VARIABLE), setting(TOKEN_VARIABLE), setting(WORKSPACE_VARIABLE))
 
 
 def setting(name: str) -> str:
@@ -81,6 +88,8 @@ def checked_url(url: str) -> str:
         ValueError: it is none; the sentence shows a right one, and no part of it that may be secret.
     """
     text = cleaned(url)
+    if not text:
+        raise ValueError(NO_URL)
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018 - refuses what is no number

@@ -11,7 +11,6 @@ import ipaddress
 URL_VARIABLE = "GRADIENT_API_URL"
 TOKEN_VARIABLE = "GRADIENT_ACCESS_TOKEN"
 WORKSPACE_VARIABLE = "GRADIENT_WORKSPACE_ID"
-HOSTED_URL = "https://api.gradient.ai/api"
 LOCAL_WORKSPACE = "local_workspace"  # connect()'s on the local service
 MIN_TOKEN_CHARACTERS = 10
 

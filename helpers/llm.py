@@ -19,7 +19,6 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validat
 from . import sdk
 from .endpoint import checked_token, checked_url, cleaned, setting
 from .environment import (
-    HOSTED_URL,
     MAX_GENERATED_TOKENS,
     TOKEN_VARIABLE,
     URL_VARIABLE,
@@ -44,7 +43,7 @@ class GradientLLM(BaseLLM):
             `max_generated_token_count` (1 to 511). Each can also be given to a single `invoke` or `bind`.
         gradient_access_token: default: GRADIENT_ACCESS_TOKEN, which connect() sets.
         gradient_workspace_id: default: GRADIENT_WORKSPACE_ID, which connect() sets.
-        gradient_api_url: default: GRADIENT_API_URL, which connect() sets, or the hosted endpoint.
+        gradient_api_url: default: GRADIENT_API_URL, which connect() sets.
         stop: strings at which an answer is cut off; a string is one of them. `invoke` and `bind` take them too.
         choices: if given, every answer is exactly one of these strings.
         auto_template: wrap prompts in the base model's chat template. Leave it off for adapters tuned on plain text.
@@ -83,7 +82,7 @@ class GradientLLM(BaseLLM):
         fallbacks = {
             "gradient_access_token": _hidden(setting(TOKEN_VARIABLE)),
             "gradient_workspace_id": setting(WORKSPACE_VARIABLE),
-            "gradient_api_url": setting(URL_VARIABLE) or HOSTED_URL,
+            "gradient_api_url": setting(URL_VARIABLE),
         }
         for name, fallback in fallbacks.items():
             value = filled.get(name)
@@ -97,10 +96,10 @@ class GradientLLM(BaseLLM):
 
     @model_validator(mode="after")
     def _check(self) -> GradientLLM:
-        self.gradient_api_url = checked_url(self.gradient_api_url)
         self.gradient_access_token = _hidden(checked_token(self.gradient_access_token.get_secret_value()))
         if len(self.gradient_workspace_id or "") < MIN_WORKSPACE_CHARACTERS:
             raise ValueError(_missing("gradient_workspace_id", WORKSPACE_VARIABLE, MIN_WORKSPACE_CHARACTERS))
+        self.gradient_api_url = checked_url(self.gradient_api_url)
         _check_parameters(self._parameters({}))
         return self
 

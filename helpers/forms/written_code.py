@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import sdk
 from ..endpoint import setting
-from ..environment import HOSTED_URL, URL_VARIABLE, WORKSPACE_VARIABLE
+from ..environment import URL_VARIABLE, WORKSPACE_VARIABLE
 from .samples import Pair
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _endpoint(gradient: Gradient, url_name: str, workspace_name: str) -> dict[st
     """Arguments for an endpoint and a workspace that the environment does not name already."""
     url = sdk.url_of(gradient)
     arguments = {}
-    if url != (setting(URL_VARIABLE) or HOSTED_URL):
+    if url != setting(URL_VARIABLE):
         arguments[url_name] = url
     if gradient.workspace_id != setting(WORKSPACE_VARIABLE):
         arguments[workspace_name] = gradient.workspace_id

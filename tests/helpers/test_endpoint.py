@@ -10,7 +10,7 @@ import pytest
 from gradientai import Gradient
 from pydantic import ValidationError
 
-from helpers import GradientError, GradientLLM, connect, endpoint, forms, sdk
+from helpers import GradientError, GradientLLM, auth, connect, endpoint, forms, sdk
 from helpers.forms.connect import HOSTED
 from helpers.service import launcher, paths
 from tests.conftest import TOKEN, WORKSPACE
@@ -104,7 +104,8 @@ def test_what_holds_a_token_does_not_show_it(server, base):
     at = endpoint.checked(server.url, SECRET, WORKSPACE)
     launcher.write_address(paths.data_dir(), server.url, SECRET, server.status.instance)
     held = [at, launcher.find(paths.data_dir()), sdk.client(server.url, SECRET, WORKSPACE)]
-    held.append(GradientLLM(model=base.id, gradient_access_token=SECRET, gradient_workspace_id=WORKSPACE))
+    settings = {"gradient_workspace_id": WORKSPACE, "gradient_api_url": server.url}
+    held.append(GradientLLM(model=base.id, gradient_access_token=SECRET, **settings))
     assert SECRET not in repr(held) + str(held[-1])
 
 
@@ -185,6 +186,51 @@ def test_each_way_to_write_a_services_address_connects(variables, server, base, 
         assert said in form._status.value
     variables(url=host + left)
     assert sdk.url_of(connect(quiet=True)) == os.environ["GRADIENT_API_URL"] == server.url
+
+
+@pytest.fixture
+def sent(monkeypatch) -> list[str]:
+    """Where connections go to, and none is made."""
+    asked: list[str] = []
+
+    def note(address, *_, **__):
+        asked.append(address[0])
+        raise OSError("not in this test")
+
+    monkeypatch.setattr("urllib3.util.connection.create_connection", note)
+    monkeypatch.setattr("socket.create_connection", note)
+    return asked
+
+
+@pytest.mark.parametrize("url", [None, "", " \r"])
+def test_credentials_without_an_address_are_sent_nowhere(variables, base, monkeypatch, sent, url):
+    variables(url=url or "")
+    if url is None:
+        monkeypatch.delenv("GRADIENT_API_URL")
+    remedies = ("GRADIENT_ACCESS_TOKEN and GRADIENT_WORKSPACE_ID", "nset", endpoint.EXAMPLE_URL)
+    with pytest.raises(GradientError) as refusal:
+        connect()
+    with pytest.raises(ValidationError) as other:
+        GradientLLM(model=base.id)
+    for said in (str(refusal.value), str(other.value)):
+        assert all(remedy in said for remedy in remedies), said
+    with pytest.raises(auth.MissingCredentials, match="GRADIENT_API_URL"):
+        connect(hosted=True)
+    form = forms.connect_form()
+    for button in (form._connect, form._test):
+        button.click()
+        form.wait(20)
+        assert "URL" in form._status.value
+    with pytest.raises(ValueError, match="URL"):
+        form.code  # noqa: B018 - refuses
+    assert sent == []
+
+
+def test_the_retired_address_is_used_if_it_is_asked_for(variables, sent):
+    variables(url="https://api.gradient.ai/api")
+    with pytest.raises(GradientError, match="Nothing answers"):
+        connect()
+    assert set(sent) == {"api.gradient.ai"}
 
 
 def test_a_form_for_an_endpoint_takes_a_token_with_a_line_break(server):
