@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, LLMResult
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import get_config_list
 from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from . import sdk
@@ -120,6 +122,47 @@ class GradientLLM(BaseLLM):
             "auto_template": self.auto_template,
         }
 
+    def batch(
+        self,
+        inputs: list[Any],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **parameters: Any,
+    ) -> list[str]:
+        """Answers to many prompts, in their order, MAX_CONCURRENT at once.
+
+        Args:
+            inputs: the prompts.
+            config: langchain-core's settings of the run, for all or for each.
+            return_exceptions: give an exception in the place of the prompt that it is about; the others are answered.
+            parameters: of the calls.
+
+        Raises:
+            ValueError: the prompts are one string, whose letters no one means.
+            GradientError: from calls; without return_exceptions.
+        """
+        _check_prompts(inputs)
+        if not return_exceptions:
+            return super().batch(inputs, config, **parameters)
+        # BaseLLM's own asks all in one call, and gives each the first exception.
+        return super(BaseLLM, self).batch(inputs, _limited(config, inputs), return_exceptions=True, **parameters)
+
+    async def abatch(
+        self,
+        inputs: list[Any],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **parameters: Any,
+    ) -> list[str]:
+        """As `batch`."""
+        _check_prompts(inputs)
+        if not return_exceptions:
+            return await super().abatch(inputs, config, **parameters)
+        limited = _limited(config, inputs)
+        return await super(BaseLLM, self).abatch(inputs, limited, return_exceptions=True, **parameters)
+
     def generate(
         self,
         prompts: list[str],
@@ -216,6 +259,19 @@ class GradientLLM(BaseLLM):
         """The model at the endpoint; nothing of it is kept here, so copies are whole and a moved service is found."""
         token = self.gradient_access_token.get_secret_value()
         return sdk.model(sdk.shared_client(self.gradient_api_url, token, self.gradient_workspace_id), self.model_id)
+
+
+def _check_prompts(inputs: Any) -> None:
+    if isinstance(inputs, str):
+        raise ValueError("batch takes a list of prompts, and this is one: put it into a list, or use invoke")
+
+
+def _limited(config: RunnableConfig | list[RunnableConfig] | None, inputs: list[Any]) -> list[RunnableConfig]:
+    """A config for each prompt, with a limit on how many are asked at once."""
+    if not inputs:
+        return []
+    given = get_config_list(config, len(inputs))
+    return [{**one, "max_concurrency": one.get("max_concurrency") or MAX_CONCURRENT} for one in given]
 
 
 def _hidden(value: Any) -> Any:

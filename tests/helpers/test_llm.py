@@ -83,6 +83,47 @@ def test_stop_cuts_the_answer(settings):
     assert GradientLLM(**settings).invoke("one two", stop=[" two"]) == "echo: one"
 
 
+BATCHES = {
+    "batch": lambda llm, *arguments, **options: llm.batch(*arguments, **options),
+    "abatch": lambda llm, *arguments, **options: asyncio.run(llm.abatch(*arguments, **options)),
+}
+
+
+@pytest.mark.parametrize("config", [None, {"max_concurrency": 2}, [{}, {}, {}, {}]], ids=["none", "two", "each"])
+@pytest.mark.parametrize("way", BATCHES)
+def test_an_exception_stands_in_the_place_of_its_own_prompt(settings, way, config):
+    llm = GradientLLM(**settings)
+    first, second, third, fourth = BATCHES[way](llm, ["Hi", "", "Ho", 5], config, return_exceptions=True)
+    assert (first, third) == ("echo: Hi", "echo: Ho")
+    assert isinstance(second, GradientError)
+    assert isinstance(fourth, ValueError)
+    chain = PromptTemplate.from_template("{q}") | llm | StrOutputParser()
+    asked = [{"q": "Hi"}, {"q": ""}, {"r": "Ho"}]
+    answers = BATCHES[way](chain, asked, return_exceptions=True, choices=["yes"])
+    assert [type(answer) for answer in answers] == [str, GradientError, KeyError]
+    with pytest.raises(GradientError):
+        BATCHES[way](llm, ["Hi", ""])
+    assert BATCHES[way](llm, [], return_exceptions=True) == []
+
+
+@pytest.mark.parametrize("way", BATCHES)
+def test_a_batch_with_exceptions_runs_side_by_side_and_takes_parameters(settings, engine, way):
+    llm = GradientLLM(**settings)
+    engine.complete_seconds = 0.3
+    started = time.monotonic()
+    answers = BATCHES[way](llm, ["a", ""] * 6, return_exceptions=True, choices=["yes"])
+    assert answers[::2] == ["yes"] * 6
+    assert time.monotonic() - started < 6 * 0.3
+
+
+@pytest.mark.parametrize("way", BATCHES)
+def test_a_batch_of_one_string_is_refused_and_no_letter_is_asked(settings, engine, way):
+    for options in ({}, {"return_exceptions": True}):
+        with pytest.raises(ValueError, match="list of prompts"):
+            BATCHES[way](GradientLLM(**settings), "fish", **options)
+    assert engine.requests == []
+
+
 STOPS = {
     "a call": lambda settings, stop: GradientLLM(**settings).invoke("a fish is his", stop=stop),
     "the model": lambda settings, stop: GradientLLM(**settings, stop=stop).invoke("a fish is his"),
