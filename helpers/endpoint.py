@@ -14,6 +14,8 @@ from .environment import (
     MIN_TOKEN_CHARACTERS,
     TOKEN_VARIABLE,
     URL_VARIABLE,
+    WORKSPACE_ID,
+    WORKSPACE_RULE,
     WORKSPACE_VARIABLE,
     is_token,
 )
@@ -59,7 +61,8 @@ def checked(url: str, token: str, workspace: str) -> Endpoint:
         ValueError: one of them can't be used; the sentence names its variable.
     """
     token = checked_token(token)  # first: without one there is nothing to say of an address
-    return Endpoint(checked_url(url), token, cleaned(workspace))
+    workspace = checked_workspace(workspace)
+    return Endpoint(checked_url(url), token, workspace)
 
 
 def of_environment() -> Endpoint:
@@ -145,6 +148,26 @@ def checked_token(token: str) -> str:
             "for the local service."
         )
     return token
+
+
+def checked_workspace(workspace: str) -> str:
+    """A workspace id, cleaned, by the rule of the service.
+
+    Raises:
+        ValueError: it is none.
+    """
+    workspace = cleaned(workspace)
+    if not workspace:
+        raise ValueError(
+            f"The workspace id is missing: call connect(), which sets {WORKSPACE_VARIABLE}, or set it yourself "
+            "(gradient_workspace_id=… of a GradientLLM)."
+        )
+    if not re.fullmatch(WORKSPACE_ID, workspace):
+        raise ValueError(
+            f"{WORKSPACE_VARIABLE} has to be a workspace id ({WORKSPACE_RULE}), and this has another character or is too "
+            "long: copy it anew."
+        )
+    return workspace
 
 
 def _flaw(token: str) -> str:

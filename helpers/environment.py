@@ -13,6 +13,8 @@ TOKEN_VARIABLE = "GRADIENT_ACCESS_TOKEN"
 WORKSPACE_VARIABLE = "GRADIENT_WORKSPACE_ID"
 LOCAL_WORKSPACE = "local_workspace"  # connect()'s on the local service
 MIN_TOKEN_CHARACTERS = 10
+WORKSPACE_ID = r"[A-Za-z0-9_.:-]{1,128}"
+WORKSPACE_RULE = "letters, digits and '_.:-', up to 128"
 
 # Where things are kept, each over a per-user folder of this name.
 APP_NAME = "gradient-notebooks"

@@ -19,7 +19,7 @@ from langchain_core.runnables.config import get_config_list
 from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from . import sdk
-from .endpoint import checked_token, checked_url, cleaned, setting
+from .endpoint import checked, cleaned, setting
 from .environment import (
     MAX_GENERATED_TOKENS,
     TOKEN_VARIABLE,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from gradientai import ModelAdapter
 
 MAX_CONCURRENT = 8  # requests in flight for one batch, as in the SDK
-MIN_WORKSPACE_CHARACTERS = 3
 _PARAMETERS = ("temperature", "top_k", "top_p", "max_generated_token_count", "auto_template", "guidance", "rag")
 
 
@@ -62,7 +61,7 @@ class GradientLLM(BaseLLM):
         hide_input_in_errors=True,  # the input holds the token
     )
 
-    model_id: str = Field(alias="model", min_length=2)
+    model_id: str = Field(alias="model", min_length=1)
     model_kwargs: dict[str, Any] | None = None
     gradient_access_token: SecretStr | None = None
     gradient_workspace_id: str | None = None
@@ -89,6 +88,8 @@ class GradientLLM(BaseLLM):
         for name, fallback in fallbacks.items():
             value = filled.get(name)
             filled[name] = (cleaned(value) if isinstance(value, str) else value) or fallback
+        for name in {"model", "model_id"} & set(filled):
+            filled[name] = cleaned(filled[name]) if isinstance(filled[name], str) else filled[name]
         return filled
 
     @field_validator("stop", "choices", mode="before")
@@ -98,10 +99,10 @@ class GradientLLM(BaseLLM):
 
     @model_validator(mode="after")
     def _check(self) -> GradientLLM:
-        self.gradient_access_token = _hidden(checked_token(self.gradient_access_token.get_secret_value()))
-        if len(self.gradient_workspace_id or "") < MIN_WORKSPACE_CHARACTERS:
-            raise ValueError(_missing("gradient_workspace_id", WORKSPACE_VARIABLE, MIN_WORKSPACE_CHARACTERS))
-        self.gradient_api_url = checked_url(self.gradient_api_url)
+        token = self.gradient_access_token.get_secret_value()
+        at = checked(self.gradient_api_url, token, self.gradient_workspace_id)
+        self.gradient_api_url, self.gradient_workspace_id = at.url, at.workspace
+        self.gradient_access_token = SecretStr(at.token)
         _check_parameters(self._parameters({}))
         return self
 
@@ -276,13 +277,6 @@ def _limited(config: RunnableConfig | list[RunnableConfig] | None, inputs: list[
 
 def _hidden(value: Any) -> Any:
     return SecretStr(value) if isinstance(value, str) else value
-
-
-def _missing(parameter: str, variable: str, least: int) -> str:
-    return (
-        f"{parameter} is missing or shorter than {least} characters: call connect() first, which sets {variable}, or "
-        f"pass {parameter}=…"
-    )
 
 
 def _check_parameters(parameters: Mapping[str, Any]) -> None:

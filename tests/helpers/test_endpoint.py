@@ -233,6 +233,50 @@ def test_the_retired_address_is_used_if_it_is_asked_for(variables, sent):
     assert set(sent) == {"api.gradient.ai"}
 
 
+# --- ids
+
+
+@pytest.mark.parametrize("workspace", ["7", "07", "ab", "a.b_c:d-e", "x" * 128])
+def test_a_workspace_id_that_the_service_takes_is_taken_everywhere(variables, server, base, workspace):
+    variables(workspace=workspace)
+    assert GradientLLM(model=base.id).invoke("x") == "echo: x"
+    assert connect(quiet=True).workspace_id == workspace
+    form = forms.connect_form()
+    for button, said in ((form._test, workspace), (form._connect, workspace)):
+        button.click()
+        form.wait(20)
+        assert said in form._status.value
+    assert Gradient().list_models(only_base=True)
+
+
+@pytest.mark.parametrize("workspace", ["two words", "a/b", "\u00fc", "x" * 129, "a\nb", "(id)"])
+def test_any_other_workspace_id_is_refused_with_one_sentence(variables, server, base, workspace):
+    variables(workspace=workspace)
+    with pytest.raises(GradientError) as refusal:
+        connect()
+    with pytest.raises(ValidationError) as other:
+        GradientLLM(model=base.id)
+    with pytest.raises(ValueError, match="workspace") as third:
+        sdk.client(server.url, TOKEN, workspace)
+    sentence = str(refusal.value)
+    assert sentence.startswith("GRADIENT_WORKSPACE_ID has to be a workspace id (letters, digits and '_.:-', up to 128)")
+    assert sentence in str(other.value)
+    assert sentence == str(third.value)
+
+
+def test_a_short_token_is_refused_everywhere_with_one_sentence(variables, base):
+    variables(token="short")
+    with pytest.raises(GradientError, match="at least 10") as refusal:
+        connect()
+    with pytest.raises(ValidationError) as other:
+        GradientLLM(model=base.id)
+    assert str(refusal.value) in str(other.value)
+
+
+def test_a_models_id_may_have_white_space_around_it(variables, base):
+    assert GradientLLM(model=f" {base.id}\r\n").invoke("x") == "echo: x"
+
+
 def test_a_form_for_an_endpoint_takes_a_token_with_a_line_break(server):
     form = forms.connect_form()
     form.where.value = HOSTED

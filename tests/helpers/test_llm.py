@@ -235,8 +235,10 @@ def test_bad_parameters_are_refused_when_it_is_built(settings, parameters, word)
     [
         ({"gradient_access_token": "short"}, "GRADIENT_ACCESS_TOKEN"),
         ({"gradient_access_token": None}, "GRADIENT_ACCESS_TOKEN"),
-        ({"gradient_workspace_id": "w"}, "GRADIENT_WORKSPACE_ID"),
+        ({"gradient_workspace_id": "two words"}, "GRADIENT_WORKSPACE_ID"),
+        ({"gradient_workspace_id": None}, "GRADIENT_WORKSPACE_ID"),
         ({"model": ""}, "model"),
+        ({"model": " "}, "model"),
         ({"no_such_field": 1}, "no_such_field"),
     ],
 )
