@@ -21,18 +21,17 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validat
 from . import sdk
 from .endpoint import checked, cleaned, setting
 from .environment import (
-    MAX_GENERATED_TOKENS,
     TOKEN_VARIABLE,
     URL_VARIABLE,
     WORKSPACE_VARIABLE,
 )
 from .errors import one_sentence
+from .parameters import checked_parameters, strings
 
 if TYPE_CHECKING:
     from gradientai import ModelAdapter
 
 MAX_CONCURRENT = 8  # requests in flight for one batch, as in the SDK
-_PARAMETERS = ("temperature", "top_k", "top_p", "max_generated_token_count", "auto_template", "guidance", "rag")
 
 
 class GradientLLM(BaseLLM):
@@ -95,7 +94,7 @@ class GradientLLM(BaseLLM):
     @field_validator("stop", "choices", mode="before")
     @classmethod
     def _list(cls, value: Any, info: ValidationInfo) -> list[str] | None:
-        return _strings(info.field_name, value)
+        return strings(info.field_name, value)
 
     @model_validator(mode="after")
     def _check(self) -> GradientLLM:
@@ -103,7 +102,7 @@ class GradientLLM(BaseLLM):
         at = checked(self.gradient_api_url, token, self.gradient_workspace_id)
         self.gradient_api_url, self.gradient_workspace_id = at.url, at.workspace
         self.gradient_access_token = SecretStr(at.token)
-        _check_parameters(self._parameters({}))
+        checked_parameters(self._parameters({}))
         return self
 
     @property
@@ -209,7 +208,7 @@ class GradientLLM(BaseLLM):
 
     def _stops(self, stop: str | list[str] | None) -> list[str] | None:
         """The stop strings of one call: its own, else the model's. langchain-core knows the call's alone."""
-        return self.stop if stop is None else _strings("stop", stop)
+        return self.stop if stop is None else strings("stop", stop)
 
     def _generate(
         self,
@@ -240,11 +239,10 @@ class GradientLLM(BaseLLM):
         return LLMResult(generations=list(await asyncio.gather(*map(one, prompts))))
 
     def _complete(self, prompt: str, stop: list[str] | None, call: dict[str, Any]) -> Generation:
-        parameters = self._parameters(call)
-        _check_parameters(parameters)
+        asked = checked_parameters(self._parameters(call))
         model = self._connected()
         with one_sentence(sdk.url_of_model(model)):
-            answer = model.complete(query=prompt, **parameters)
+            answer = model.complete(query=prompt, **asked)
         text, was_cut = _cut_at(answer.generated_output, self._stops(stop) or [])
         return Generation(text=text, generation_info={"finish_reason": "stop" if was_cut else answer.finish_reason})
 
@@ -253,7 +251,7 @@ class GradientLLM(BaseLLM):
         merged = {"auto_template": self.auto_template, "choices": self.choices, **(self.model_kwargs or {}), **call}
         choices = merged.pop("choices", None)
         if choices is not None:
-            merged["guidance"] = {"type": "choice", "value": _strings("choices", choices)}
+            merged["guidance"] = {"type": "choice", "value": strings("choices", choices)}
         return {name: value for name, value in merged.items() if value is not None}
 
     def _connected(self) -> ModelAdapter:
@@ -277,49 +275,6 @@ def _limited(config: RunnableConfig | list[RunnableConfig] | None, inputs: list[
 
 def _hidden(value: Any) -> Any:
     return SecretStr(value) if isinstance(value, str) else value
-
-
-def _check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Refuses what the API would refuse, before any call.
-
-    Raises:
-        ValueError: an unknown parameter, or a value out of range.
-    """
-    unknown = sorted(set(parameters) - set(_PARAMETERS))
-    if unknown:
-        raise ValueError(f"there is no parameter {unknown[0]!r}; there are {', '.join(_PARAMETERS)} and choices")
-    _check_range(parameters, "temperature", 0, 1)
-    _check_range(parameters, "top_p", 0, 1)
-    _check_range(parameters, "top_k", 1, None, whole=True)
-    _check_range(parameters, "max_generated_token_count", 1, MAX_GENERATED_TOKENS, whole=True)
-
-
-def _check_range(
-    parameters: Mapping[str, Any], name: str, least: float, most: float | None, whole: bool = False
-) -> None:
-    if name not in parameters:
-        return
-    value = parameters[name]
-    kinds = int if whole else (int, float)
-    in_range = isinstance(value, kinds) and not isinstance(value, bool) and least <= value
-    if not in_range or (most is not None and value > most):
-        kind = "a whole number" if whole else "a number"
-        upper = "" if most is None else f" and at most {most}"
-        raise ValueError(f"{name} has to be {kind} of at least {least}{upper}, not {value!r}")
-
-
-def _strings(name: str, value: Any) -> list[str] | None:
-    """One string or several, as a list: a string is itself one of many, and never its letters.
-
-    Raises:
-        ValueError: it is something else, or an empty string is among them.
-    """
-    if value is None:
-        return None
-    found = [value] if isinstance(value, str) else value
-    if not isinstance(found, (list, tuple, set, frozenset)) or not all(isinstance(one, str) and one for one in found):
-        raise ValueError(f"{name} has to be a string or a list of strings, none of them empty, not {value!r}")
-    return list(found)
 
 
 def _cut_at(text: str, stop: list[str]) -> tuple[str, bool]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import time
+from fractions import Fraction
 
+import numpy as np
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.globals import set_llm_cache
@@ -267,3 +271,57 @@ def test_the_token_is_in_no_repr_trace_or_error(settings):
         GradientLLM(**{**settings, "gradient_access_token": SECRET, "model_kwargs": {"top_k": 0}})
     shown = [repr(llm), str(llm), str(llm.asdict()), str(refusal.value), repr(llm._identifying_params)]
     assert not any(SECRET in text for text in shown)
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ({"temperature": np.float32(0.5)}, 0.5),
+        ({"temperature": np.float64(0.5)}, 0.5),
+        ({"temperature": np.array(0.5)}, 0.5),
+        ({"temperature": Fraction(1, 2)}, 0.5),
+        ({"temperature": np.int64(1)}, 1),
+        ({"top_k": np.int64(5)}, 5),
+        ({"top_k": 5.0}, 5),
+        ({"top_p": np.float16(0.5)}, 0.5),
+        ({"max_generated_token_count": np.uint8(7)}, 7),
+    ],
+)
+def test_numbers_of_any_kind_are_taken_as_pythons_own(settings, engine, given, taken):
+    (name,) = given
+    wire = {"max_generated_token_count": "max_tokens"}.get(name, name)
+    GradientLLM(**settings, model_kwargs=given).invoke("x")
+    GradientLLM(**settings).invoke("x", **given)
+    assert [getattr(request, wire) for request, *_ in engine.requests] == [taken, taken]
+
+
+@pytest.mark.parametrize("wrong", [np.float32("nan"), np.bool_(True), True, np.array([0.5]), "0.5", 1j, np.float32(9)])
+def test_other_numbers_are_refused_with_a_sentence(settings, wrong):
+    with pytest.raises(ValueError, match="temperature has to be a number from 0 to"):
+        GradientLLM(**settings).invoke("x", temperature=wrong)
+
+
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda llm: pickle.loads(pickle.dumps(llm)),
+    "model_copy": lambda llm: llm.model_copy(deep=True),
+}
+
+
+@pytest.mark.parametrize("way", COPIES)
+def test_a_copy_after_a_call_works(settings, way):
+    llm = GradientLLM(**settings, model_kwargs={"top_k": 5}, stop="!")
+    assert llm.invoke("x") == "echo: x"
+    copied = COPIES[way](llm)
+    assert copied.invoke("y!") == "echo: y"
+    assert copied._identifying_params == llm._identifying_params
+    assert COPIES[way](PromptTemplate.from_template("Q: {q}") | llm).invoke({"q": "z"}) == "echo: Q: z"
+
+
+def test_a_copy_with_another_model_asks_that_one(settings, gradient, engine):
+    llm = GradientLLM(**settings)
+    llm.invoke("x")
+    other = gradient.get_base_model(base_model_slug="bloom-560")
+    llm.model_copy(update={"model_id": other.id}).invoke("x")
+    assert [slug for _, slug, _ in engine.requests] == ["nous-hermes2", "bloom-560"]
