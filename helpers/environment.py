@@ -24,6 +24,8 @@ CACHE_DIR_VARIABLE = "GRADIENT_LOCAL_CACHE_DIR"
 LOCAL_TOKEN_VARIABLE = "GRADIENT_LOCAL_TOKEN"  # like the service's --token, but not to be seen in the list of processes
 
 # What the API takes, and what it takes for granted.
+MAX_TEMPERATURE = 2
+MAX_TOP_K = 1_000_000
 MAX_GENERATED_TOKENS = 511
 MAX_RANK = 32
 DEFAULT_RANK = 8

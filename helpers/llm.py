@@ -39,7 +39,7 @@ class GradientLLM(BaseLLM):
 
     Args:
         model: id of a base model or of an adapter.
-        model_kwargs: parameters of every call: `temperature` (0 to 1), `top_k` (> 0), `top_p` (0 to 1),
+        model_kwargs: parameters of every call: `temperature` (0 to 2), `top_k` (> 0), `top_p` (0 to 1),
             `max_generated_token_count` (1 to 511). Each can also be given to a single `invoke` or `bind`.
         gradient_access_token: default: GRADIENT_ACCESS_TOKEN, which connect() sets.
         gradient_workspace_id: default: GRADIENT_WORKSPACE_ID, which connect() sets.

@@ -9,14 +9,14 @@ import numbers
 from collections.abc import Mapping
 from typing import Any
 
-from .environment import MAX_GENERATED_TOKENS
+from .environment import MAX_GENERATED_TOKENS, MAX_TEMPERATURE, MAX_TOP_K
 
 NAMES = ("temperature", "top_k", "top_p", "max_generated_token_count", "auto_template", "guidance", "rag")
 
 _WHOLE = {"top_k", "max_generated_token_count"}
 _RANGES: dict[str, tuple[float, float]] = {
-    "temperature": (0, 1),
-    "top_k": (1, 1_000_000),
+    "temperature": (0, MAX_TEMPERATURE),
+    "top_k": (1, MAX_TOP_K),
     "top_p": (0, 1),
     "max_generated_token_count": (1, MAX_GENERATED_TOKENS),
 }

@@ -217,7 +217,7 @@ def test_the_finish_reason_is_kept(settings):
 @pytest.mark.parametrize(
     ("parameters", "word"),
     [
-        ({"temperature": 1.5}, "temperature"),
+        ({"temperature": 2.1}, "temperature"),
         ({"temperature": -0.1}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
         ({"temperature": "hot"}, "temperature"),
