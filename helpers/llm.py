@@ -26,6 +26,7 @@ from .environment import (
     WORKSPACE_VARIABLE,
 )
 from .errors import one_sentence
+from .hanging_up import Call
 from .parameters import checked_parameters, strings
 
 if TYPE_CHECKING:
@@ -219,9 +220,17 @@ class GradientLLM(BaseLLM):
     ) -> LLMResult:
         if len(prompts) == 1:
             return LLMResult(generations=[[self._complete(prompts[0], stop, kwargs)]])
+        calls = [Call() for _ in prompts]
         with ThreadPoolExecutor(MAX_CONCURRENT) as pool:
-            answers = list(pool.map(lambda prompt: self._complete(prompt, stop, kwargs), prompts))
-        return LLMResult(generations=[[answer] for answer in answers])
+            try:
+                asked = [
+                    pool.submit(call.carry, self._complete, prompt, stop, kwargs)
+                    for call, prompt in zip(calls, prompts, strict=True)
+                ]
+                return LLMResult(generations=[[one.result()] for one in asked])
+            finally:
+                for call in calls:  # one has failed, or the cell was interrupted: no one waits for the others
+                    call.hang_up()
 
     async def _agenerate(
         self,
@@ -234,9 +243,22 @@ class GradientLLM(BaseLLM):
 
         async def one(prompt: str) -> list[Generation]:
             async with room:
-                return [await asyncio.to_thread(self._complete, prompt, stop, kwargs)]
+                return [await self._acomplete(prompt, stop, kwargs)]
 
-        return LLMResult(generations=list(await asyncio.gather(*map(one, prompts))))
+        asked = [asyncio.ensure_future(one(prompt)) for prompt in prompts]
+        try:
+            return LLMResult(generations=list(await asyncio.gather(*asked)))
+        finally:
+            for task in asked:  # of those that still run no one waits for the answer
+                task.cancel()
+
+    async def _acomplete(self, prompt: str, stop: list[str] | None, call: dict[str, Any]) -> Generation:
+        """As `_complete`; when it is cancelled, the service stops answering."""
+        work = Call()
+        try:
+            return await asyncio.to_thread(work.carry, self._complete, prompt, stop, call)
+        finally:
+            work.hang_up()
 
     def _complete(self, prompt: str, stop: list[str] | None, call: dict[str, Any]) -> Generation:
         asked = checked_parameters(self._parameters(call))

@@ -22,7 +22,6 @@ READ_SECONDS = 920  # a little longer than the service's own limits for the wait
 BUSY_RETRIES = 5
 BUSY_SECONDS = 10  # the longest pause before one, whatever the endpoint asks for
 
-
 _lock = threading.Lock()
 _moves: dict[tuple[str, str], tuple[str, str]] = {}  # URL and token: those that took their place
 _shared: dict[tuple[str, str, str], Gradient] = {}
@@ -42,10 +41,18 @@ def client(url: str, token: str, workspace: str) -> Gradient:
     import urllib3
     from gradientai import Gradient
 
+    from . import hanging_up
+
     class Patience(urllib3.Retry):
         def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
             asked = super().get_retry_after(response)
             return None if asked is None else min(asked, BUSY_SECONDS)
+
+        def sleep_for_retry(self, response: urllib3.BaseHTTPResponse) -> bool:
+            seconds = self.get_retry_after(response)
+            if seconds:
+                hanging_up.pause(seconds)
+            return bool(seconds)
 
     at = endpoint.checked(url, token, workspace)
     gradient = Gradient(host=at.url, access_token=at.token, workspace_id=at.workspace)
@@ -54,7 +61,9 @@ def client(url: str, token: str, workspace: str) -> Gradient:
         total=BUSY_RETRIES, connect=2, read=0, other=0, redirect=0, allowed_methods=None, raise_on_status=False
     )
     limits = {"timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), "retries": retries, "maxsize": 8}
-    gradient._api_client.rest_client.pool_manager.connection_pool_kw.update(limits)
+    manager = gradient._api_client.rest_client.pool_manager
+    manager.connection_pool_kw.update(limits)
+    hanging_up.give_to(manager)
     return gradient
 
 

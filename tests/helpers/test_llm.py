@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import signal
+import threading
 import time
 from fractions import Fraction
 
@@ -18,7 +20,9 @@ from langchain_core.runnables import ConfigurableField
 from pydantic import ValidationError
 
 from helpers import GradientError, GradientLLM
+from helpers.service import refusals
 from tests.conftest import TOKEN, WORKSPACE
+from tests.support.waiting import wait_until
 
 SECRET = "a-secret-access-token"
 
@@ -325,3 +329,72 @@ def test_a_copy_with_another_model_asks_that_one(settings, gradient, engine):
     other = gradient.get_base_model(base_model_slug="bloom-560")
     llm.model_copy(update={"model_id": other.id}).invoke("x")
     assert [slug for _, slug, _ in engine.requests] == ["nous-hermes2", "bloom-560"]
+
+
+LONG = 5.0  # seconds that an answer takes, if someone waits for it
+
+
+async def given_up_soon(work) -> None:
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(work, 0.3)
+
+
+ASYNC_WAYS = {
+    "ainvoke": lambda llm: llm.ainvoke("x"),
+    "abatch": lambda llm: llm.abatch(["x"]),
+    "abatch with exceptions": lambda llm: llm.abatch(["x"], return_exceptions=True),
+    "a chain": lambda llm: (PromptTemplate.from_template("{q}") | llm | StrOutputParser()).ainvoke({"q": "x"}),
+    "agenerate": lambda llm: llm.agenerate(["x"]),
+}
+
+
+@pytest.mark.parametrize("way", ASYNC_WAYS)
+def test_an_answer_that_no_one_waits_for_ends_here_and_in_the_service(settings, engine, way):
+    engine.complete_seconds = LONG
+    llm = GradientLLM(**settings)
+    started = time.monotonic()
+    asyncio.run(given_up_soon(ASYNC_WAYS[way](llm)))  # which waits for its threads
+    assert time.monotonic() - started < LONG / 2
+    wait_until(lambda: engine.given_up == 1)
+    engine.complete_seconds = 0
+    assert llm.invoke("x") == "echo: x"
+    assert len(engine.requests) == 2  # and none was sent again
+
+
+def test_each_of_many_that_no_one_waits_for_ends(settings, engine):
+    engine.complete_seconds = LONG
+    started = time.monotonic()
+    asyncio.run(given_up_soon(GradientLLM(**settings).abatch([str(number) for number in range(12)])))
+    assert time.monotonic() - started < LONG / 2
+    wait_until(lambda: engine.given_up == len(engine.requests))
+
+
+def test_one_that_is_given_up_leaves_the_others_alone(settings, engine):
+    engine.complete_seconds = 0.8
+    llm = GradientLLM(**settings)
+
+    async def both() -> str:
+        other = asyncio.ensure_future(llm.ainvoke("y"))
+        await given_up_soon(llm.ainvoke("x"))
+        return await other
+
+    assert asyncio.run(both()) == "echo: y"
+    wait_until(lambda: engine.given_up == 1)
+
+
+def test_an_interrupted_batch_ends_here_and_in_the_service(settings, engine):
+    engine.complete_seconds = LONG
+    threading.Timer(0.5, lambda: signal.raise_signal(signal.SIGINT)).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        GradientLLM(**settings).batch(["a", "b", "c"])
+    assert time.monotonic() - started < LONG / 2
+    wait_until(lambda: engine.given_up == 3)
+
+
+def test_a_wait_for_a_busy_service_ends_with_its_caller(settings, engine):
+    engine.fail = refusals.Busy("busy", retry_after_seconds=8)
+    started = time.monotonic()
+    asyncio.run(given_up_soon(GradientLLM(**settings).ainvoke("x")))
+    assert time.monotonic() - started < LONG / 2
+    assert len(engine.requests) == 1
