@@ -28,6 +28,7 @@ from .environment import (
 from .errors import one_sentence
 from .hanging_up import Call
 from .parameters import checked_parameters, strings
+from .token_count import token_ids
 
 if TYPE_CHECKING:
     from gradientai import ModelAdapter
@@ -122,6 +123,16 @@ class GradientLLM(BaseLLM):
             "choices": self.choices,
             "auto_template": self.auto_template,
         }
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """The tokens that the model itself makes of a text; `get_num_tokens` counts them.
+
+        Raises:
+            GradientError: the endpoint is not the local service, which alone counts them.
+        """
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        return token_ids(self._connected(), text)
 
     def batch(
         self,

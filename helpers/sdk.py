@@ -7,8 +7,9 @@ and the forms. Importing it imports no SDK.
 from __future__ import annotations
 
 import gc
+import json
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import endpoint
 
@@ -124,13 +125,16 @@ def url_of_model(adapter: ModelAdapter) -> str:
     return adapter._api_instance.api_client.configuration.host
 
 
-def beside_the_api(adapter: ModelAdapter, path: str, *, secret: bool = True) -> urllib3.BaseHTTPResponse:
+def beside_the_api(
+    adapter: ModelAdapter, path: str, *, secret: bool = True, body: dict[str, Any] | None = None
+) -> urllib3.BaseHTTPResponse:
     """What the endpoint of an adapter serves beside the API, its body not yet read; close it when done.
 
     Args:
         adapter: whose endpoint, and whose credentials.
         path: from the place beside `/api` on, with its leading slash.
         secret: whether the credentials are sent. They go to the endpoint itself alone, as no redirect is followed.
+        body: what to post; None gets.
     """
     import urllib3
 
@@ -140,9 +144,10 @@ def beside_the_api(adapter: ModelAdapter, path: str, *, secret: bool = True) -> 
         "x-gradient-workspace-id": adapter.workspace_id,
     }
     return sdk.rest_client.pool_manager.request(
-        "GET",
+        "GET" if body is None else "POST",
         url_of_model(adapter).removesuffix("/").removesuffix("/api") + path,
-        headers=credentials if secret else {},
+        body=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json", **(credentials if secret else {})},
         redirect=False,
         preload_content=False,
         timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=SILENT_SECONDS),

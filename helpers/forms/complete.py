@@ -53,9 +53,7 @@ class CompletionForm(Form):
         self.history: list[Asked] = []
         self.picker = ModelPicker(gradient)
         self.prompt = widgets.Textarea(value=prompt, description="Prompt", rows=4, layout=WIDE)
-        self.temperature = number_field(
-            "Temperature", 0.0, (0, MAX_TEMPERATURE), self._say, "0: the likeliest answer"
-        )
+        self.temperature = number_field("Temperature", 0.0, (0, MAX_TEMPERATURE), self._say, "0: the likeliest answer")
         self.top_k = number_field("Top-k", ANY, (ANY, MAX_TOP_K), self._say, "0: all tokens")
         self.top_p = number_field("Top-p", 1.0, (0, 1), self._say, "1: all tokens")
         most = MAX_GENERATED_TOKENS

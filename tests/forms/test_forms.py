@@ -351,7 +351,10 @@ def test_a_number_out_of_range_is_said_when_it_is_typed_too(completion):
 
 def test_the_fine_tune_form_says_what_it_changed(tuning):
     tuning.calls.value = 99
-    assert (tuning.calls.value, "fine_tune calls goes from 1 to 50: 99 became 50." in tuning._status.value) == (50, True)
+    assert (tuning.calls.value, "fine_tune calls goes from 1 to 50: 99 became 50." in tuning._status.value) == (
+        50,
+        True,
+    )
     tuning.adapter.rank.value = 64
     assert (tuning.adapter.rank.value, "Rank goes from 1 to 32: 64 became 32." in tuning._status.value) == (32, True)
 

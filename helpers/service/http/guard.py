@@ -33,6 +33,7 @@ REQUEST_ID_HEADER = "x-request-id"
 METRICS_PATH = "/metrics"
 HEALTH_PATH = "/health"
 EXPORT_PATH = "/export"
+TOKENS_PATH = "/tokens"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
@@ -87,7 +88,7 @@ class Guard:
             )
         if scope["path"] == METRICS_PATH and self._token is not None:
             self._check_token(headers)
-        if scope["path"].startswith(("/api", EXPORT_PATH)):
+        if scope["path"].startswith(("/api", EXPORT_PATH, TOKENS_PATH)):
             self._status.last_request = time.monotonic()
             self._check_token(headers)
             self._check_workspace(headers)

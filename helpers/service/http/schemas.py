@@ -88,6 +88,18 @@ class CompleteResponse(Response):
     generated_output: str
 
 
+class TokensBody(Wire):
+    """Body of POST /tokens."""
+
+    text: Text
+
+
+class TokensResponse(Response):
+    """Response of POST /tokens: the ids of a text's tokens, in their order."""
+
+    tokens: list[int]
+
+
 class StructuredInput(Wire):
     """One part of a sample: its text, whether its tokens count in the loss, whether `<|im_end|>` and the like are
     read as special tokens."""
