@@ -14,6 +14,7 @@ from pathlib import Path
 import platformdirs
 
 from . import private_file
+from .endpoint import cleaned
 from .environment import APP_NAME, CREDENTIALS_FILE_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE
 
 _QUESTIONS = {
@@ -39,7 +40,7 @@ def ensure_credentials(keep: bool = False) -> None:
     """
     kept = _kept()
     for name, question in _QUESTIONS.items():
-        os.environ[name] = os.environ.get(name) or kept.get(name) or _ask(name, question)
+        os.environ[name] = cleaned(os.environ.get(name, "")) or kept.get(name) or _ask(name, question)
     if keep:
         credentials_file().parent.mkdir(parents=True, exist_ok=True)
         private_file.write_json(credentials_file(), {name: os.environ[name] for name in _QUESTIONS})
@@ -66,7 +67,7 @@ def _ask(name: str, question: str) -> str:
     if not _someone_can_answer():
         raise missing
     try:
-        answer = getpass.getpass(question).strip()
+        answer = cleaned(getpass.getpass(question))
     except (EOFError, OSError):
         raise missing from None
     if not answer:
@@ -89,4 +90,4 @@ def _kept() -> dict[str, str]:
         kept = json.loads(credentials_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return kept if isinstance(kept, dict) else {}
+    return {name: cleaned(str(value)) for name, value in kept.items()} if isinstance(kept, dict) else {}

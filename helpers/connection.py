@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from . import cell_clock
-from .environment import HOSTED_URL, LOCAL_WORKSPACE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE, is_loopback
+from . import cell_clock, endpoint
+from .environment import LOCAL_WORKSPACE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE, is_loopback
 from .errors import GradientError, one_sentence
 from .progress_bars import bar
-from .sdk import client, url_of
+from .sdk import client, move, url_of
 
 if TYPE_CHECKING:
     from gradientai import Gradient, ModelAdapter
 
 _set_by_us: dict[str, str] = {}  # what connect() put into the environment, so that it can tell it from the user's own
+_last_seen: dict[Path, tuple[str, str]] = {}  # data folder: URL and token of its service when connect() last found it
 
 
 def connect(
@@ -33,9 +34,10 @@ def connect(
 ) -> Gradient:
     """Connects to a Gradient endpoint and says in one line which. In a notebook, long cells get a clock.
 
-    With GRADIENT_ACCESS_TOKEN and GRADIENT_WORKSPACE_ID set, to the endpoint at GRADIENT_API_URL (or the hosted one).
-    Otherwise to the local service, which is started if it isn't running; the three variables are then set for this
-    process, so that `Gradient()` and `GradientLLM(model=…)` need no arguments.
+    With GRADIENT_ACCESS_TOKEN and GRADIENT_WORKSPACE_ID set, to the endpoint at GRADIENT_API_URL. Otherwise to the
+    local service, which is started if it isn't running; the three variables are then set for this process, so that
+    `Gradient()` and `GradientLLM(model=…)` need no arguments. What was made for an earlier run of the local service
+    goes on with this one.
 
     Args:
         hosted: ask for the credentials of a hosted endpoint if they are missing, instead of using the local service.
@@ -54,17 +56,33 @@ def connect(
         from . import auth
 
         _forget_local_service()
+        if not endpoint.setting(URL_VARIABLE):
+            raise auth.MissingCredentials(
+                f"{URL_VARIABLE} is not set, so there is no endpoint to have credentials for: set it to the endpoint's "
+                f"address, such as {endpoint.EXAMPLE_URL}, or run connect() without hosted=True to use the local "
+                "service."
+            )
         auth.ensure_credentials()
     elif not has_own_credentials():
         _use_local_service(data_dir, progress)
-    url = os.environ.get(URL_VARIABLE) or HOSTED_URL
-    gradient = client(url, os.environ[TOKEN_VARIABLE], os.environ[WORKSPACE_VARIABLE])
-    with one_sentence(url):
+    at = _chosen()
+    gradient = client(at.url, at.token, at.workspace)
+    with one_sentence(at.url):
         gradient.list_models(only_base=True)
     if not quiet:
         print(connected_to(gradient))
     cell_clock.start()
     return gradient
+
+
+def _chosen() -> endpoint.Endpoint:
+    """The endpoint that the environment names, which is put there anew as it is used: without the white space."""
+    try:
+        at = endpoint.of_environment()
+    except ValueError as error:
+        raise GradientError(str(error)) from None
+    at.to_environment()
+    return at
 
 
 def connected_to(gradient: Gradient) -> str:
@@ -110,7 +128,7 @@ def has_own_credentials() -> bool:
     Raises:
         GradientError: only one of the two is set.
     """
-    given = {name: os.environ.get(name) for name in (TOKEN_VARIABLE, WORKSPACE_VARIABLE)}
+    given = {name: endpoint.setting(name) for name in (TOKEN_VARIABLE, WORKSPACE_VARIABLE)}
     theirs = {name for name, value in given.items() if value and value != _set_by_us.get(name)}
     missing = [name for name, value in given.items() if not value]
     if theirs and missing:
@@ -144,8 +162,17 @@ def _use_local_service(data_dir: str | os.PathLike[str] | None, progress: Callab
             raise GradientError(str(error)) from None
         except OSError as error:
             raise GradientError(f"The local service can't use {_data_folder(data_dir)}: {error.strerror}.") from None
+    _follow(_data_folder(data_dir).resolve(), (service.url, service.token))
     _set_by_us.update({URL_VARIABLE: service.url, TOKEN_VARIABLE: service.token, WORKSPACE_VARIABLE: LOCAL_WORKSPACE})
     os.environ.update(_set_by_us)
+
+
+def _follow(data: Path, place: tuple[str, str]) -> None:
+    """Takes what was made for an earlier run of a folder's service to this one, which has another port and token."""
+    before = _last_seen.get(data, place)
+    _last_seen[data] = place
+    if before != place:
+        move(before, place)
 
 
 def _data_folder(data_dir: str | os.PathLike[str] | None) -> Path:

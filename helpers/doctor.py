@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .connection import set_by_connect
+from .endpoint import setting
 from .environment import CACHE_DIR_VARIABLE, DATA_DIR_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 14)
@@ -250,12 +251,15 @@ def widgets() -> Finding:
 def credentials() -> Finding:
     """Which of the variables that name an endpoint are set; their values are nobody's business."""
     names = (TOKEN_VARIABLE, WORKSPACE_VARIABLE, URL_VARIABLE)
-    given = [name for name in names if os.environ.get(name)]
+    given = [name for name in names if setting(name)]
     pair = [name for name in names[:2] if name in given]
     if len(pair) == 1:
         remedy = "Set both to use an endpoint of your own, or unset both to use the local service"
         return Finding("credentials", False, f"of {names[0]} and {names[1]}, only {pair[0]} is set", remedy)
     ours = all(map(set_by_connect, names[:2]))
+    if pair and not ours and URL_VARIABLE not in given:
+        remedy = "Unset both to use the local service, or set it to the address of your endpoint"
+        return Finding("credentials", False, f"{names[0]} and {names[1]} are set and {URL_VARIABLE} is not", remedy)
     place = "the endpoint they name" if pair and not ours else "the local service"
     said = f"{', '.join(given)} set" if given else "no GRADIENT_* variable of an endpoint is set"
     return Finding("credentials", True, f"{said}; connect() uses {place}")

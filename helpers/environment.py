@@ -11,9 +11,10 @@ import ipaddress
 URL_VARIABLE = "GRADIENT_API_URL"
 TOKEN_VARIABLE = "GRADIENT_ACCESS_TOKEN"
 WORKSPACE_VARIABLE = "GRADIENT_WORKSPACE_ID"
-HOSTED_URL = "https://api.gradient.ai/api"
 LOCAL_WORKSPACE = "local_workspace"  # connect()'s on the local service
 MIN_TOKEN_CHARACTERS = 10
+WORKSPACE_ID = r"[A-Za-z0-9_.:-]{1,128}"
+WORKSPACE_RULE = "letters, digits and '_.:-', up to 128"
 
 # Where things are kept, each over a per-user folder of this name.
 APP_NAME = "gradient-notebooks"
@@ -23,12 +24,19 @@ CACHE_DIR_VARIABLE = "GRADIENT_LOCAL_CACHE_DIR"
 LOCAL_TOKEN_VARIABLE = "GRADIENT_LOCAL_TOKEN"  # like the service's --token, but not to be seen in the list of processes
 
 # What the API takes, and what it takes for granted.
+MAX_TEMPERATURE = 2
+MAX_TOP_K = 1_000_000
 MAX_GENERATED_TOKENS = 511
 MAX_RANK = 32
 DEFAULT_RANK = 8
 DEFAULT_LEARNING_RATE = 2e-3
 
 TOLERATED_CORES = 0.35  # the part of a core that other programs may use before it counts as taken, and is spoken of
+
+
+def is_token(text: str) -> bool:
+    """Whether a text can be an access token: long enough to be no slip, and nothing in it that a header can't carry."""
+    return len(text) >= MIN_TOKEN_CHARACTERS and text.isascii() and text.isprintable() and " " not in text
 
 
 def is_loopback(host: str) -> bool:

@@ -9,6 +9,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+UNSENDABLE = (
+    "No header can carry the access token or the workspace id: copy GRADIENT_ACCESS_TOKEN and GRADIENT_WORKSPACE_ID "
+    "anew, without a line break in them."
+)
+
 
 class GradientError(RuntimeError):
     """Raised when an endpoint refused a call or can't be reached; str() of it is one sentence that says why.
@@ -45,6 +50,11 @@ def one_sentence(url: str) -> Iterator[None]:
         raise GradientError(f"The call is not right: {where}: {problem['msg']}.", type="bodyParsingError") from None
     except urllib3.exceptions.HTTPError as error:
         raise GradientError(_no_answer(error, url)) from None
+    except ValueError as error:
+        if not _shows_a_header(error):
+            raise
+        _empty(error)
+        raise GradientError(UNSENDABLE) from None
 
 
 def refused(body: str | bytes | None, status: int, reason: str | None, url: str) -> GradientError:
@@ -62,6 +72,20 @@ def refused(body: str | bytes | None, status: int, reason: str | None, url: str)
             f"{url} answered {status} {reason}, which is not how the Gradient API answers: check GRADIENT_API_URL.",
             status,
         )
+
+
+def _shows_a_header(error: ValueError) -> bool:
+    """Whether it is that of http.client about a header that can't be sent, with the header in it."""
+    return "Invalid header value" in str(error) or (
+        isinstance(error, UnicodeEncodeError) and "Bearer " in str(error.object)
+    )
+
+
+def _empty(error: ValueError) -> None:
+    """Takes out what an exception holds, as those raised after it keep it."""
+    error.args = ()
+    if isinstance(error, UnicodeEncodeError):
+        error.object = ""
 
 
 def _no_answer(error: Exception, url: str) -> str:

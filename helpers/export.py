@@ -51,7 +51,7 @@ def export_adapter(adapter: ModelAdapter, folder: str | os.PathLike[str], with_b
     target = Path(folder).expanduser()
     url = sdk.url_of_model(adapter)
     with one_sentence(url):
-        _require_local_service(adapter, url)
+        require_local_service(adapter, url, "hands adapters over")
         offer = _offer(adapter, url, with_base)
         with _disk_sentence(target):
             _claim(target, adapter, sum(file["bytes"] for file in offer["files"] + offer["baseFiles"]))
@@ -60,12 +60,21 @@ def export_adapter(adapter: ModelAdapter, folder: str | os.PathLike[str], with_b
     return target
 
 
-def _require_local_service(adapter: ModelAdapter, url: str) -> None:
-    """Asks, without any credentials, whether the endpoint is a service of ours."""
+def require_local_service(adapter: ModelAdapter, url: str, does: str) -> None:
+    """Asks, without any credentials, whether the endpoint is a service of ours; `token_count.py` does so too.
+
+    Args:
+        adapter: one of the endpoint's models.
+        url: the endpoint.
+        does: what it alone does, for the sentence.
+
+    Raises:
+        GradientError: it is another.
+    """
     with contextlib.closing(sdk.beside_the_api(adapter, "/health", secret=False)) as answer:
         health = _json(answer.read(BLOCK_BYTES))
     if "instance" not in health:
-        raise GradientError(f"Only the local service hands adapters over, and {url} is another endpoint.")
+        raise GradientError(f"Only the local service {does}, and {url} is another endpoint.")
 
 
 def _json(text: bytes) -> dict[str, Any]:

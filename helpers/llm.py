@@ -7,7 +7,6 @@ whole migration. It talks through the gradientai SDK. Notebooks use it as `from 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -15,25 +14,26 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, LLMResult
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import get_config_list
+from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from . import sdk
+from .endpoint import checked, cleaned, setting
 from .environment import (
-    HOSTED_URL,
-    MAX_GENERATED_TOKENS,
-    MIN_TOKEN_CHARACTERS,
     TOKEN_VARIABLE,
     URL_VARIABLE,
     WORKSPACE_VARIABLE,
 )
 from .errors import one_sentence
+from .hanging_up import Call
+from .parameters import checked_parameters, strings
+from .token_count import token_ids
 
 if TYPE_CHECKING:
     from gradientai import ModelAdapter
 
 MAX_CONCURRENT = 8  # requests in flight for one batch, as in the SDK
-MIN_WORKSPACE_CHARACTERS = 3
-_PARAMETERS = ("temperature", "top_k", "top_p", "max_generated_token_count", "auto_template", "guidance", "rag")
 
 
 class GradientLLM(BaseLLM):
@@ -41,12 +41,12 @@ class GradientLLM(BaseLLM):
 
     Args:
         model: id of a base model or of an adapter.
-        model_kwargs: parameters of every call: `temperature` (0 to 1), `top_k` (> 0), `top_p` (0 to 1),
+        model_kwargs: parameters of every call: `temperature` (0 to 2), `top_k` (> 0), `top_p` (0 to 1),
             `max_generated_token_count` (1 to 511). Each can also be given to a single `invoke` or `bind`.
         gradient_access_token: default: GRADIENT_ACCESS_TOKEN, which connect() sets.
         gradient_workspace_id: default: GRADIENT_WORKSPACE_ID, which connect() sets.
-        gradient_api_url: default: GRADIENT_API_URL, which connect() sets, or the hosted endpoint.
-        stop: strings at which an answer is cut off.
+        gradient_api_url: default: GRADIENT_API_URL, which connect() sets.
+        stop: strings at which an answer is cut off; a string is one of them. `invoke` and `bind` take them too.
         choices: if given, every answer is exactly one of these strings.
         auto_template: wrap prompts in the base model's chat template. Leave it off for adapters tuned on plain text.
 
@@ -62,7 +62,7 @@ class GradientLLM(BaseLLM):
         hide_input_in_errors=True,  # the input holds the token
     )
 
-    model_id: str = Field(alias="model", min_length=2)
+    model_id: str = Field(alias="model", min_length=1)
     model_kwargs: dict[str, Any] | None = None
     gradient_access_token: SecretStr | None = None
     gradient_workspace_id: str | None = None
@@ -71,7 +71,9 @@ class GradientLLM(BaseLLM):
     choices: list[str] | None = None
     auto_template: bool | None = None
 
-    _model: ModelAdapter | None = PrivateAttr(default=None)
+    def __init__(self, *args: Any, **given: Any) -> None:
+        # pydantic's errors hold what was given, whatever its name
+        super().__init__(*args, **{name: _hidden(value) if "token" in name else value for name, value in given.items()})
 
     @model_validator(mode="before")
     @classmethod
@@ -80,23 +82,29 @@ class GradientLLM(BaseLLM):
             return values
         filled = dict(values)
         fallbacks = {
-            "gradient_access_token": os.environ.get(TOKEN_VARIABLE),
-            "gradient_workspace_id": os.environ.get(WORKSPACE_VARIABLE),
-            "gradient_api_url": os.environ.get(URL_VARIABLE) or HOSTED_URL,
+            "gradient_access_token": _hidden(setting(TOKEN_VARIABLE)),
+            "gradient_workspace_id": setting(WORKSPACE_VARIABLE),
+            "gradient_api_url": setting(URL_VARIABLE),
         }
         for name, fallback in fallbacks.items():
-            if not filled.get(name):
-                filled[name] = fallback
+            value = filled.get(name)
+            filled[name] = (cleaned(value) if isinstance(value, str) else value) or fallback
+        for name in {"model", "model_id"} & set(filled):
+            filled[name] = cleaned(filled[name]) if isinstance(filled[name], str) else filled[name]
         return filled
+
+    @field_validator("stop", "choices", mode="before")
+    @classmethod
+    def _list(cls, value: Any, info: ValidationInfo) -> list[str] | None:
+        return strings(info.field_name, value)
 
     @model_validator(mode="after")
     def _check(self) -> GradientLLM:
-        token = self.gradient_access_token.get_secret_value() if self.gradient_access_token else ""
-        if len(token) < MIN_TOKEN_CHARACTERS:
-            raise ValueError(_missing("gradient_access_token", TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS))
-        if len(self.gradient_workspace_id or "") < MIN_WORKSPACE_CHARACTERS:
-            raise ValueError(_missing("gradient_workspace_id", WORKSPACE_VARIABLE, MIN_WORKSPACE_CHARACTERS))
-        _check_parameters(self._parameters({}))
+        token = self.gradient_access_token.get_secret_value()
+        at = checked(self.gradient_api_url, token, self.gradient_workspace_id)
+        self.gradient_api_url, self.gradient_workspace_id = at.url, at.workspace
+        self.gradient_access_token = SecretStr(at.token)
+        checked_parameters(self._parameters({}))
         return self
 
     @property
@@ -116,6 +124,104 @@ class GradientLLM(BaseLLM):
             "auto_template": self.auto_template,
         }
 
+    def get_token_ids(self, text: str) -> list[int]:
+        """The tokens that the model itself makes of a text; `get_num_tokens` counts them.
+
+        Raises:
+            GradientError: the endpoint is not the local service, which alone counts them.
+        """
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        return token_ids(self._connected(), text)
+
+    def batch(
+        self,
+        inputs: list[Any],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **parameters: Any,
+    ) -> list[str]:
+        """Answers to many prompts, in their order, MAX_CONCURRENT at once.
+
+        Args:
+            inputs: the prompts.
+            config: langchain-core's settings of the run, for all or for each.
+            return_exceptions: give an exception in the place of the prompt that it is about; the others are answered.
+            parameters: of the calls.
+
+        Raises:
+            ValueError: the prompts are one string, whose letters no one means.
+            GradientError: from calls; without return_exceptions.
+        """
+        _check_prompts(inputs)
+        if not return_exceptions:
+            return super().batch(inputs, config, **parameters)
+        # BaseLLM's own asks all in one call, and gives each the first exception.
+        return super(BaseLLM, self).batch(inputs, _limited(config, inputs), return_exceptions=True, **parameters)
+
+    async def abatch(
+        self,
+        inputs: list[Any],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **parameters: Any,
+    ) -> list[str]:
+        """As `batch`."""
+        _check_prompts(inputs)
+        if not return_exceptions:
+            return await super().abatch(inputs, config, **parameters)
+        limited = _limited(config, inputs)
+        return await super(BaseLLM, self).abatch(inputs, limited, return_exceptions=True, **parameters)
+
+    def generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        callbacks: Any = None,
+        *,
+        tags: Any = None,
+        metadata: Any = None,
+        run_name: Any = None,
+        run_id: Any = None,
+        **parameters: Any,
+    ) -> LLMResult:
+        """langchain-core's `generate`; parameters of the call are the model's own from here on.
+
+        Caches and traces ask a model what it is and leave out what a call adds, so a cache would answer for others.
+        """
+        trace = {"tags": tags, "metadata": metadata, "run_name": run_name, "run_id": run_id}
+        return super(GradientLLM, self._with(parameters)).generate(prompts, self._stops(stop), callbacks, **trace)
+
+    async def agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        callbacks: Any = None,
+        *,
+        tags: Any = None,
+        metadata: Any = None,
+        run_name: Any = None,
+        run_id: Any = None,
+        **parameters: Any,
+    ) -> LLMResult:
+        """As `generate`."""
+        trace = {"tags": tags, "metadata": metadata, "run_name": run_name, "run_id": run_id}
+        return await super(GradientLLM, self._with(parameters)).agenerate(
+            prompts, self._stops(stop), callbacks, **trace
+        )
+
+    def _with(self, parameters: dict[str, Any]) -> GradientLLM:
+        """The same model with a call's parameters as its own."""
+        if not parameters:
+            return self
+        return self.model_copy(update={"model_kwargs": {**(self.model_kwargs or {}), **parameters}})
+
+    def _stops(self, stop: str | list[str] | None) -> list[str] | None:
+        """The stop strings of one call: its own, else the model's. langchain-core knows the call's alone."""
+        return self.stop if stop is None else strings("stop", stop)
+
     def _generate(
         self,
         prompts: list[str],
@@ -125,9 +231,17 @@ class GradientLLM(BaseLLM):
     ) -> LLMResult:
         if len(prompts) == 1:
             return LLMResult(generations=[[self._complete(prompts[0], stop, kwargs)]])
+        calls = [Call() for _ in prompts]
         with ThreadPoolExecutor(MAX_CONCURRENT) as pool:
-            answers = list(pool.map(lambda prompt: self._complete(prompt, stop, kwargs), prompts))
-        return LLMResult(generations=[[answer] for answer in answers])
+            try:
+                asked = [
+                    pool.submit(call.carry, self._complete, prompt, stop, kwargs)
+                    for call, prompt in zip(calls, prompts, strict=True)
+                ]
+                return LLMResult(generations=[[one.result()] for one in asked])
+            finally:
+                for call in calls:  # one has failed, or the cell was interrupted: no one waits for the others
+                    call.hang_up()
 
     async def _agenerate(
         self,
@@ -140,16 +254,29 @@ class GradientLLM(BaseLLM):
 
         async def one(prompt: str) -> list[Generation]:
             async with room:
-                return [await asyncio.to_thread(self._complete, prompt, stop, kwargs)]
+                return [await self._acomplete(prompt, stop, kwargs)]
 
-        return LLMResult(generations=list(await asyncio.gather(*map(one, prompts))))
+        asked = [asyncio.ensure_future(one(prompt)) for prompt in prompts]
+        try:
+            return LLMResult(generations=list(await asyncio.gather(*asked)))
+        finally:
+            for task in asked:  # of those that still run no one waits for the answer
+                task.cancel()
+
+    async def _acomplete(self, prompt: str, stop: list[str] | None, call: dict[str, Any]) -> Generation:
+        """As `_complete`; when it is cancelled, the service stops answering."""
+        work = Call()
+        try:
+            return await asyncio.to_thread(work.carry, self._complete, prompt, stop, call)
+        finally:
+            work.hang_up()
 
     def _complete(self, prompt: str, stop: list[str] | None, call: dict[str, Any]) -> Generation:
-        parameters = self._parameters(call)
-        _check_parameters(parameters)
-        with one_sentence(self.gradient_api_url):
-            answer = self._connected().complete(query=prompt, **parameters)
-        text, was_cut = _cut_at(answer.generated_output, stop or self.stop or [])
+        asked = checked_parameters(self._parameters(call))
+        model = self._connected()
+        with one_sentence(sdk.url_of_model(model)):
+            answer = model.complete(query=prompt, **asked)
+        text, was_cut = _cut_at(answer.generated_output, self._stops(stop) or [])
         return Generation(text=text, generation_info={"finish_reason": "stop" if was_cut else answer.finish_reason})
 
     def _parameters(self, call: dict[str, Any]) -> dict[str, Any]:
@@ -157,52 +284,30 @@ class GradientLLM(BaseLLM):
         merged = {"auto_template": self.auto_template, "choices": self.choices, **(self.model_kwargs or {}), **call}
         choices = merged.pop("choices", None)
         if choices is not None:
-            merged["guidance"] = {"type": "choice", "value": list(choices)}
+            merged["guidance"] = {"type": "choice", "value": strings("choices", choices)}
         return {name: value for name, value in merged.items() if value is not None}
 
     def _connected(self) -> ModelAdapter:
-        if self._model is None:
-            gradient = sdk.client(
-                self.gradient_api_url, self.gradient_access_token.get_secret_value(), self.gradient_workspace_id
-            )
-            self._model = sdk.model(gradient, self.model_id)
-        return self._model
+        """The model at the endpoint; nothing of it is kept here, so copies are whole and a moved service is found."""
+        token = self.gradient_access_token.get_secret_value()
+        return sdk.model(sdk.shared_client(self.gradient_api_url, token, self.gradient_workspace_id), self.model_id)
 
 
-def _missing(parameter: str, variable: str, least: int) -> str:
-    return (
-        f"{parameter} is missing or shorter than {least} characters: call connect() first, which sets {variable}, or "
-        f"pass {parameter}=…"
-    )
+def _check_prompts(inputs: Any) -> None:
+    if isinstance(inputs, str):
+        raise ValueError("batch takes a list of prompts, and this is one: put it into a list, or use invoke")
 
 
-def _check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Refuses what the API would refuse, before any call.
-
-    Raises:
-        ValueError: an unknown parameter, or a value out of range.
-    """
-    unknown = sorted(set(parameters) - set(_PARAMETERS))
-    if unknown:
-        raise ValueError(f"there is no parameter {unknown[0]!r}; there are {', '.join(_PARAMETERS)} and choices")
-    _check_range(parameters, "temperature", 0, 1)
-    _check_range(parameters, "top_p", 0, 1)
-    _check_range(parameters, "top_k", 1, None, whole=True)
-    _check_range(parameters, "max_generated_token_count", 1, MAX_GENERATED_TOKENS, whole=True)
+def _limited(config: RunnableConfig | list[RunnableConfig] | None, inputs: list[Any]) -> list[RunnableConfig]:
+    """A config for each prompt, with a limit on how many are asked at once."""
+    if not inputs:
+        return []
+    given = get_config_list(config, len(inputs))
+    return [{**one, "max_concurrency": one.get("max_concurrency") or MAX_CONCURRENT} for one in given]
 
 
-def _check_range(
-    parameters: Mapping[str, Any], name: str, least: float, most: float | None, whole: bool = False
-) -> None:
-    if name not in parameters:
-        return
-    value = parameters[name]
-    kinds = int if whole else (int, float)
-    in_range = isinstance(value, kinds) and not isinstance(value, bool) and least <= value
-    if not in_range or (most is not None and value > most):
-        kind = "a whole number" if whole else "a number"
-        upper = "" if most is None else f" and at most {most}"
-        raise ValueError(f"{name} has to be {kind} of at least {least}{upper}, not {value!r}")
+def _hidden(value: Any) -> Any:
+    return SecretStr(value) if isinstance(value, str) else value
 
 
 def _cut_at(text: str, stop: list[str]) -> tuple[str, bool]:

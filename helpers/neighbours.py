@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
 
+from .endpoint import setting
 from .environment import TOLERATED_CORES, URL_VARIABLE
 
 SLOW_SECONDS = 5.0  # a few times what an answer takes on a quiet machine, or one sample's fine-tune
@@ -27,7 +27,7 @@ def sentence(url: str | None = None) -> str:
         url: the endpoint's base URL; None is that of GRADIENT_API_URL.
     """
     try:
-        address = urlsplit(url or os.environ.get(URL_VARIABLE, ""))
+        address = urlsplit(url or setting(URL_VARIABLE))
         if address.scheme != "http" or not address.hostname:
             return ""
         with closing(http.client.HTTPConnection(address.hostname, address.port, timeout=ASK_SECONDS)) as connection:

@@ -6,7 +6,12 @@ and the forms. Importing it imports no SDK.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import gc
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+from . import endpoint
 
 if TYPE_CHECKING:
     import urllib3
@@ -18,6 +23,10 @@ READ_SECONDS = 920  # a little longer than the service's own limits for the wait
 BUSY_RETRIES = 5
 BUSY_SECONDS = 10  # the longest pause before one, whatever the endpoint asks for
 
+_lock = threading.Lock()
+_moves: dict[tuple[str, str], tuple[str, str]] = {}  # URL and token: those that took their place
+_shared: dict[tuple[str, str, str], Gradient] = {}
+
 
 def client(url: str, token: str, workspace: str) -> Gradient:
     """The SDK's client with what it lacks: limits on its waits, and patience when the service is busy.
@@ -26,23 +35,71 @@ def client(url: str, token: str, workspace: str) -> Gradient:
         url: base URL, ending in /api.
         token: access token.
         workspace: workspace id.
+
+    Raises:
+        ValueError: one of them can't be used.
     """
     import urllib3
     from gradientai import Gradient
+
+    from . import hanging_up
 
     class Patience(urllib3.Retry):
         def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
             asked = super().get_retry_after(response)
             return None if asked is None else min(asked, BUSY_SECONDS)
 
-    gradient = Gradient(host=url, access_token=token, workspace_id=workspace)
+        def sleep_for_retry(self, response: urllib3.BaseHTTPResponse) -> bool:
+            seconds = self.get_retry_after(response)
+            if seconds:
+                hanging_up.pause(seconds)
+            return bool(seconds)
+
+    at = endpoint.checked(url, token, workspace)
+    gradient = Gradient(host=at.url, access_token=at.token, workspace_id=at.workspace)
     # A busy service answers 503 with Retry-After; nothing was done then, so asking again is safe for every method.
     retries = Patience(
         total=BUSY_RETRIES, connect=2, read=0, other=0, redirect=0, allowed_methods=None, raise_on_status=False
     )
     limits = {"timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), "retries": retries, "maxsize": 8}
-    gradient._api_client.rest_client.pool_manager.connection_pool_kw.update(limits)
+    manager = gradient._api_client.rest_client.pool_manager
+    manager.connection_pool_kw.update(limits)
+    hanging_up.give_to(manager)
     return gradient
+
+
+def shared_client(url: str, token: str, workspace: str) -> Gradient:
+    """The one client of this process for an endpoint and a workspace; where the endpoint has moved, at its new place.
+
+    Raises:
+        ValueError: as `client`.
+    """
+    with _lock:
+        url, token = _moves.get((url, token), (url, token))
+        key = (url, token, workspace)
+        if key not in _shared:
+            _shared[key] = client(*key)
+        return _shared[key]
+
+
+def move(old: tuple[str, str], new: tuple[str, str]) -> None:
+    """Takes every client of an endpoint to where that is now, whoever made it, and with it all models and adapters.
+
+    Args:
+        old, new: URL and token, before and now.
+    """
+    from gradientai.openapi.client.configuration import Configuration
+
+    with _lock:
+        _moves.update({place: new for place, there in _moves.items() if there == old})
+        _moves[old] = new
+        _moves.pop(new, None)  # it is back where it was
+        for key in [key for key in _shared if key[:2] == old]:
+            del _shared[key]
+    # A plain Gradient() is in no list of ours; what it reads its address from is found among all that lives.
+    for one in gc.get_objects():
+        if type(one) is Configuration and (one.host, one.access_token) == old:
+            one.host, one.access_token = new
 
 
 def url_of(gradient: Gradient) -> str:
@@ -68,13 +125,16 @@ def url_of_model(adapter: ModelAdapter) -> str:
     return adapter._api_instance.api_client.configuration.host
 
 
-def beside_the_api(adapter: ModelAdapter, path: str, *, secret: bool = True) -> urllib3.BaseHTTPResponse:
+def beside_the_api(
+    adapter: ModelAdapter, path: str, *, secret: bool = True, body: dict[str, Any] | None = None
+) -> urllib3.BaseHTTPResponse:
     """What the endpoint of an adapter serves beside the API, its body not yet read; close it when done.
 
     Args:
         adapter: whose endpoint, and whose credentials.
         path: from the place beside `/api` on, with its leading slash.
         secret: whether the credentials are sent. They go to the endpoint itself alone, as no redirect is followed.
+        body: what to post; None gets.
     """
     import urllib3
 
@@ -84,9 +144,10 @@ def beside_the_api(adapter: ModelAdapter, path: str, *, secret: bool = True) -> 
         "x-gradient-workspace-id": adapter.workspace_id,
     }
     return sdk.rest_client.pool_manager.request(
-        "GET",
+        "GET" if body is None else "POST",
         url_of_model(adapter).removesuffix("/").removesuffix("/api") + path,
-        headers=credentials if secret else {},
+        body=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json", **(credentials if secret else {})},
         redirect=False,
         preload_content=False,
         timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=SILENT_SECONDS),

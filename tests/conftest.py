@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from gradientai import Gradient
 
-from helpers import connection
+from helpers import connection, sdk
 from helpers.environment import (
     CACHE_DIR_VARIABLE,
     CREDENTIALS_FILE_VARIABLE,
@@ -56,7 +56,8 @@ def isolated_user(request, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv(CREDENTIALS_FILE_VARIABLE, str(tmp_path / "credentials.json"))
     for name in (URL_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE, "TQDM_DISABLE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(connection, "_set_by_us", {})
+    for module, name in ((connection, "_set_by_us"), (connection, "_last_seen"), (sdk, "_moves"), (sdk, "_shared")):
+        monkeypatch.setattr(module, name, {})
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ LIBRARIES = {
     "filelock": ("helpers.service.launcher", "helpers.service.local.model_files"),
     "platformdirs": ("helpers.service.paths", "helpers.auth"),
     "gradientai": ("helpers.sdk", "helpers.errors", "helpers.forms"),
-    "urllib3": ("helpers.sdk", "helpers.errors"),
+    "urllib3": ("helpers.sdk", "helpers.errors", "helpers.hanging_up"),
     "langchain_core": ("helpers.llm",),
     "ipywidgets": ("helpers.forms",),
     "IPython": ("helpers.cell_clock", "helpers.forms", "helpers.plots"),

@@ -5,6 +5,7 @@ Called by `tune.py`, which runs `create` and `delete` in the background.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -12,6 +13,7 @@ import ipywidgets as widgets
 from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK, MAX_RANK
 from .form import OWN_WIDTH, wrapped
 from .models import ModelPicker
+from .number_field import number_field
 
 if TYPE_CHECKING:
     from gradientai import BaseModel, Gradient, ModelAdapter
@@ -23,16 +25,17 @@ class AdapterFields(widgets.VBox):
     Args:
         gradient: a client.
         name: the new adapter's name, to begin with.
+        say: told what a field changed.
     """
 
-    def __init__(self, gradient: Gradient, name: str) -> None:
+    def __init__(self, gradient: Gradient, name: str, say: Callable[[str], object]) -> None:
         self.name = widgets.Text(value=name, description="New adapter's name", style=OWN_WIDTH)
         self.base = widgets.Dropdown(description="on", style=OWN_WIDTH, layout=widgets.Layout(width="180px"))
-        self.rank = widgets.BoundedIntText(value=DEFAULT_RANK, min=1, max=MAX_RANK, description="Rank", style=OWN_WIDTH)
+        self.rank = number_field("Rank", DEFAULT_RANK, (1, MAX_RANK), say, width="110px")
         self.learning_rate = widgets.FloatText(
             value=DEFAULT_LEARNING_RATE, step=0.001, description="Learning rate", style=OWN_WIDTH
         )
-        self.rank.layout.width, self.learning_rate.layout.width = "110px", "180px"
+        self.learning_rate.layout.width = "180px"
         self.create_button = widgets.Button(description="Create adapter")
         self.delete_button = widgets.Button(description="Delete adapter")
         self._asked: str | None = None  # id of the adapter whose deletion was asked for once

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from ..environment import MAX_GENERATED_TOKENS
+from ..environment import MAX_GENERATED_TOKENS, MAX_TEMPERATURE, MAX_TOP_K
 from . import written_code
-from .form import OWN_WIDTH, WIDE, CodeView, Form, escaped, heading, wrapped
+from .form import WIDE, CodeView, Form, escaped, heading, wrapped
 from .models import ModelPicker
+from .number_field import number_field
 
 if TYPE_CHECKING:
     from gradientai import BaseModel, CompleteResponse, Gradient, ModelAdapter
@@ -52,11 +53,11 @@ class CompletionForm(Form):
         self.history: list[Asked] = []
         self.picker = ModelPicker(gradient)
         self.prompt = widgets.Textarea(value=prompt, description="Prompt", rows=4, layout=WIDE)
-        self.temperature = _number(widgets.BoundedFloatText, "Temperature", 0.0, 0.0, 1.0, "0: the likeliest answer")
-        self.top_k = _number(widgets.BoundedIntText, "Top-k", ANY, ANY, 50_000, "0: all tokens")
-        self.top_p = _number(widgets.BoundedFloatText, "Top-p", 1.0, 0.0, 1.0, "1: all tokens")
+        self.temperature = number_field("Temperature", 0.0, (0, MAX_TEMPERATURE), self._say, "0: the likeliest answer")
+        self.top_k = number_field("Top-k", ANY, (ANY, MAX_TOP_K), self._say, "0: all tokens")
+        self.top_p = number_field("Top-p", 1.0, (0, 1), self._say, "1: all tokens")
         most = MAX_GENERATED_TOKENS
-        self.max_tokens = _number(widgets.BoundedIntText, "Max tokens", 32, 1, most, f"1 to {most}")
+        self.max_tokens = number_field("Max tokens", 32, (1, most), self._say, f"1 to {most}")
         self.template = widgets.Checkbox(description="Chat template (auto_template)", indent=False)
         self.choices = widgets.Textarea(
             description="Choices",
@@ -133,15 +134,6 @@ class CompletionForm(Form):
     def _draw(self) -> None:
         latest = list(enumerate(self.history, 1))[-SHOWN_ANSWERS:][::-1]
         self._answers.value = f'<div class="gradient-cards">{"".join(_card(*numbered) for numbered in latest)}</div>'
-
-
-def _number(kind: type, description: str, value: float, least: float, most: float, tooltip: str) -> widgets.Widget:
-    """A number field: unlike a slider, it has a label that screen readers find."""
-    field = kind(value=value, min=least, max=most, description=description, tooltip=tooltip, style=OWN_WIDTH)
-    field.layout.width = "170px"
-    if isinstance(field, widgets.BoundedFloatText):
-        field.step = 0.1
-    return field
 
 
 def _card(number: int, asked: Asked) -> str:

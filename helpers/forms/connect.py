@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 
 from ..connection import connect, connected_to, has_own_credentials
-from ..environment import HOSTED_URL, LOCAL_WORKSPACE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
+from ..endpoint import EXAMPLE_URL, cleaned, setting
+from ..environment import LOCAL_WORKSPACE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 from ..errors import GradientError
 from ..sdk import client
 from ..service import launcher, paths
@@ -45,7 +46,7 @@ class ConnectForm(Form):
         self.where = widgets.RadioButtons(
             options=[LOCAL, HOSTED], description="Use the", orientation="horizontal", style=OWN_WIDTH
         )
-        self.url = widgets.Text(description="URL", placeholder=HOSTED_URL, layout=WIDE)
+        self.url = widgets.Text(description="URL", placeholder=EXAMPLE_URL, layout=WIDE)
         self.token = widgets.Password(description="Token", continuous_update=False, layout=WIDE)
         self.workspace = widgets.Text(description="Workspace", layout=WIDE)
         self._endpoint = widgets.VBox([self.url, self.token, self.workspace])
@@ -63,10 +64,16 @@ class ConnectForm(Form):
 
     @property
     def code(self) -> str:
-        """The lines that do what the form does. An endpoint's token is asked for, without showing it."""
+        """The lines that do what the form does. An endpoint's token is asked for, without showing it.
+
+        Raises:
+            ValueError: an endpoint has no URL yet.
+        """
         lines = ["from helpers import connect"]
         if self.where.value == HOSTED:
-            url, workspace = self.url.value.strip() or HOSTED_URL, self.workspace.value.strip()
+            url, workspace = cleaned(self.url.value), cleaned(self.workspace.value)
+            if not url:
+                raise ValueError("An endpoint needs its URL: fill it in.")
             lines = ["import os", "", *lines, "", f'os.environ["{URL_VARIABLE}"] = {literal(url)}']
             if workspace:
                 lines.append(f'os.environ["{WORKSPACE_VARIABLE}"] = {literal(workspace)}')
@@ -85,9 +92,9 @@ class ConnectForm(Form):
         own = _from_user()
         self.where.value = HOSTED if own else LOCAL
         if own:
-            self.url.value = os.environ.get(URL_VARIABLE, "")
-            self.workspace.value = os.environ.get(WORKSPACE_VARIABLE, "")
-            self.token.placeholder = "from the environment" if os.environ.get(TOKEN_VARIABLE) else ""
+            self.url.value = setting(URL_VARIABLE)
+            self.workspace.value = setting(WORKSPACE_VARIABLE)
+            self.token.placeholder = "from the environment" if setting(TOKEN_VARIABLE) else ""
 
     def _lay_out(self) -> None:
         endpoint = [self._endpoint] if self.where.value == HOSTED else []
@@ -95,28 +102,28 @@ class ConnectForm(Form):
 
     def _take_token(self, typed: str) -> None:
         if typed:
-            self._secret = typed.strip()
+            self._secret = cleaned(typed)
             self.token.value, self.token.placeholder = "", KEPT
 
     def _filled_in(self) -> dict[str, str]:
         """The variables that the form stands for; none for the local service.
 
         Raises:
-            GradientError: the token or the workspace is missing.
+            GradientError: the URL, the token or the workspace is missing.
         """
         if self.where.value == LOCAL:
             return {}
-        token = self._secret or (os.environ.get(TOKEN_VARIABLE, "") if _from_user() else "")
-        values = (self.url.value.strip(), token, self.workspace.value.strip())
-        if not all(values[1:]):
-            raise GradientError("An endpoint needs a token and a workspace: fill in both fields.")
-        return {name: value for name, value in zip(_VARIABLES, values, strict=True) if value}
+        token = self._secret or (setting(TOKEN_VARIABLE) if _from_user() else "")
+        values = (cleaned(self.url.value), token, cleaned(self.workspace.value))
+        if not all(values):
+            raise GradientError("An endpoint needs its URL, a token and a workspace: fill in all three fields.")
+        return dict(zip(_VARIABLES, values, strict=True))
 
     def _connect_now(self) -> str:
         chosen = self._filled_in()
         before = {name: os.environ.pop(name) for name in _VARIABLES if name in os.environ}
-        os.environ.update(chosen)
         try:
+            os.environ.update(chosen)
             self.gradient = connect(quiet=True, progress=lambda what, done: self._say(f"{what}: {done:.0%}"))
         except Exception:
             for name in _VARIABLES:
@@ -129,14 +136,14 @@ class ConnectForm(Form):
         chosen = self._filled_in() or _running_local_service()
         if not chosen:
             return "The local service is not running: Connect starts it."
-        url, token, workspace = (chosen.get(name, HOSTED_URL) for name in _VARIABLES)
+        url, token, workspace = (chosen[name] for name in _VARIABLES)
         started = time.perf_counter()
         models = client(url, token, workspace).list_models(only_base=False)
         return f"{url} answers, in {time.perf_counter() - started:.2f} s: {len(models)} models in {workspace}."
 
     def _url(self) -> str:
         if self.where.value == HOSTED:
-            return self.url.value.strip() or HOSTED_URL
+            return cleaned(self.url.value) or "the endpoint"
         return super()._url()
 
 

@@ -15,6 +15,7 @@ from ..errors import GradientError, one_sentence
 from . import written_code
 from .adapter_fields import AdapterFields
 from .form import OWN_WIDTH, WIDE, CodeView, Form, escaped, heading, wrapped
+from .number_field import number_field
 from .sample_fields import SampleFields
 
 if TYPE_CHECKING:
@@ -51,11 +52,10 @@ class FineTuneForm(Form):
         self.answers: dict[tuple[str, str], str] = {}  # (question, BEFORE or AFTER): what the adapter said
         self._learned: str | None = None  # id of the adapter that the losses and answers are about
         self._stopping = threading.Event()
-        self.adapter = AdapterFields(gradient, name)
+        self.adapter = AdapterFields(gradient, name, self._say)
         self.samples = SampleFields(question, answer, template)
         self.question = widgets.Text(value=question, description="Question to ask", style=OWN_WIDTH, layout=WIDE)
-        self.calls = widgets.BoundedIntText(value=1, min=1, max=MAX_CALLS, description="fine_tune calls")
-        self.calls.style.description_width, self.calls.layout.width = "initial", "170px"
+        self.calls = number_field("fine_tune calls", 1, (1, MAX_CALLS), self._say)
         self._make_outputs()
         self._make_buttons()
         watched = [*self.adapter.watched, *self.samples.watched, self.calls, self.question]

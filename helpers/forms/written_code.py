@@ -6,13 +6,13 @@ Called by the forms. The lines name no token: they read the three GRADIENT_* var
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import sdk
-from ..environment import HOSTED_URL, URL_VARIABLE, WORKSPACE_VARIABLE
+from ..endpoint import setting
+from ..environment import URL_VARIABLE, WORKSPACE_VARIABLE
 from .samples import Pair
 
 if TYPE_CHECKING:
@@ -131,9 +131,9 @@ def _endpoint(gradient: Gradient, url_name: str, workspace_name: str) -> dict[st
     """Arguments for an endpoint and a workspace that the environment does not name already."""
     url = sdk.url_of(gradient)
     arguments = {}
-    if url != (os.environ.get(URL_VARIABLE) or HOSTED_URL):
+    if url != setting(URL_VARIABLE):
         arguments[url_name] = url
-    if gradient.workspace_id != os.environ.get(WORKSPACE_VARIABLE):
+    if gradient.workspace_id != setting(WORKSPACE_VARIABLE):
         arguments[workspace_name] = gradient.workspace_id
     return arguments
 

@@ -8,12 +8,13 @@ when it starts.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import secrets
 import sys
 from pathlib import Path
 
-from ..environment import LOCAL_TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS, is_loopback
+from ..environment import LOCAL_TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS, is_loopback, is_token
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,22 +58,49 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="serve (the default), or look after the one that runs: status, stop, logs",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
+    parser.add_argument("--port", type=_port, default=0, help="port to listen on (default: a free one)")
     parser.add_argument("--data-dir", type=Path, help="folder for adapters (default: a per-user folder)")
     parser.add_argument("--cache-dir", type=Path, help="folder for the model (default: a per-user folder)")
     parser.add_argument("--model", type=Path, help="another GGUF file of the Llama architecture")
     parser.add_argument("--token", help=f"access token that clients must send (or set {LOCAL_TOKEN_VARIABLE})")
     parser.add_argument("--seed", type=int, help="make sampled answers repeat from start to start")
-    parser.add_argument("--idle-hours", type=float, default=0, help="end after this long without a call (0: never)")
+    parser.add_argument("--idle-hours", type=_hours, default=0, help="end after this long without a call (0: never)")
     parser.add_argument("--no-preload", action="store_true", help="load the tuner at the first need of it, not before")
     parser.add_argument("--quiet", action="store_true", help="log to the data folder alone, not to the terminal too")
-    parser.add_argument("-n", "--lines", type=int, default=20, help="logs: how many lines to show (default: 20)")
+    parser.add_argument("-n", "--lines", type=_count, default=20, help="logs: how many lines to show (default: 20)")
     parser.add_argument("-f", "--follow", action="store_true", help="logs: go on with new lines until Ctrl-C")
     options = parser.parse_args(arguments)
     options.token = options.token or os.environ.get(LOCAL_TOKEN_VARIABLE) or None
-    if options.token is not None and not _is_usable(options.token):
+    if options.token is not None and not is_token(options.token):
         parser.error(f"--token needs at least {MIN_TOKEN_CHARACTERS} printable ASCII characters without spaces")
     return options
+
+
+def _port(text: str) -> int:
+    """A port, as the command line has it."""
+    return _whole(text, 65_535, "no port: ports go from 0, which means a free one, to 65535")
+
+
+def _count(text: str) -> int:
+    """How many, as the command line has it."""
+    return _whole(text, 1_000_000_000, "no number of lines: 20 is one")
+
+
+def _whole(text: str, most: int, flaw: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 12 and int(text) <= most):
+        raise argparse.ArgumentTypeError(f"{text} is {flaw}")
+    return int(text)
+
+
+def _hours(text: str) -> float:
+    """A time to wait, as the command line has it."""
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    if not 0 <= hours < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no time in hours: 8 is one, 0.5 another, and 0 means for ever")
+    return hours
 
 
 def _settle_token(options: argparse.Namespace) -> None:
@@ -80,10 +108,6 @@ def _settle_token(options: argparse.Namespace) -> None:
     if options.token is None and not is_loopback(options.host):
         options.token = secrets.token_urlsafe(24)
         print(f"Access token for this run (GRADIENT_ACCESS_TOKEN): {options.token}", file=sys.stderr, flush=True)
-
-
-def _is_usable(token: str) -> bool:
-    return len(token) >= MIN_TOKEN_CHARACTERS and token.isascii() and token.isprintable() and " " not in token
 
 
 def _fail(sentence: str) -> int:

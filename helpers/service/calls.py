@@ -176,6 +176,14 @@ class Calls:
         """The files of the weights that the engine runs, by name."""
         return self._engine.base_files()
 
+    def tokens(self, text: str) -> list[int]:
+        """The tokens of a text, the same for every model and adapter, as all are on the same weights.
+
+        Raises:
+            Refusal: whatever the engine refuses.
+        """
+        return self._engine.tokenize(text)
+
     def _tune_and_keep(self, adapter: Adapter, samples: list[TuningSample], given_up: threading.Event) -> TuningOutcome:
         state = self._state(adapter)
         folder = self._store.new_folder(adapter)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK
+from .refusals import NotServed
 from .weights_identity import WeightsIdentity
 
 if TYPE_CHECKING:
@@ -162,6 +163,10 @@ class Engine(ABC):
     def base_files(self) -> dict[str, Path]:
         """The files by which others open the weights themselves, by name; none if there are none."""
         return {}
+
+    def tokenize(self, text: str) -> list[int]:
+        """The tokens that the model makes of a text, special ones among them."""
+        raise NotServed("This service answers without a model of its own, so it has no tokens to count.")
 
     def prepare_tuning(self) -> None:  # noqa: B027 - nothing to prepare is a fine default
         """Starts getting ready to fine-tune, without waiting for it."""

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -47,13 +47,13 @@ class Service:
 
     Attributes:
         url: its base URL, ending in /api.
-        token: the access token it wants; any will do if it wants none.
+        token: the access token it wants; any will do if it wants none. It is in no repr.
         pid: its process.
         instance: tells this run from others.
     """
 
     url: str
-    token: str
+    token: str = field(repr=False)
     pid: int
     instance: str
 

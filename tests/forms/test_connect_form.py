@@ -74,7 +74,7 @@ def test_credentials_of_the_environment_are_offered_and_not_shown(server, monkey
     [
         ("http://127.0.0.1:9/api", TOKEN, "Nothing answers"),
         (None, "a-wrong-token", "GRADIENT_ACCESS_TOKEN"),
-        (None, "", "fill in both"),
+        (None, "", "fill in all three"),
     ],
     ids=["no one there", "wrong token", "no token"],
 )

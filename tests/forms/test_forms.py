@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from gradientai.openapi.client.exceptions import ApiException
 
-from helpers import forms
+from helpers import GradientLLM, forms
+from helpers.environment import MAX_TEMPERATURE
 from helpers.forms import form as shared
 from helpers.forms.sample_fields import ANSWERS_ONLY, UPLOADED
 from helpers.forms.written_code import literal
@@ -318,3 +320,55 @@ def test_running_a_cell_again_closes_the_form_of_the_last_run_and_ends_its_work(
 def test_the_repr_is_constant_so_that_a_notebook_can_be_compared(gradient, make):
     form = make(gradient)
     assert repr(form) == f"{type(form).__name__}()"
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "kept", "said"),
+    [
+        ("temperature", 3, 2, "Temperature goes from 0 to 2: 3 became 2."),
+        ("temperature", -1, 0, "Temperature goes from 0 to 2: -1 became 0."),
+        ("temperature", float("nan"), 0, "Temperature goes from 0 to 2: nan became 0."),
+        ("temperature", float("inf"), 2, "Temperature goes from 0 to 2: inf became 2."),
+        ("max_tokens", 600, 511, "Max tokens goes from 1 to 511: 600 became 511."),
+        ("max_tokens", 0, 1, "Max tokens goes from 1 to 511: 0 became 1."),
+        ("top_p", 1.5, 1, "Top-p goes from 0 to 1: 1.5 became 1."),
+        ("top_k", 2_000_000, 1_000_000, "Top-k goes from 0 to 1000000: 2000000 became 1000000."),
+    ],
+)
+def test_a_number_out_of_range_is_changed_and_said(completion, engine, field, given, kept, said):
+    getattr(completion, field).value = given
+    assert getattr(completion, field).value == kept
+    assert said in completion._status.value
+    press(completion, "Complete")
+    assert len(engine.requests) == 1
+
+
+def test_a_number_out_of_range_is_said_when_it_is_typed_too(completion):
+    completion.temperature.set_state({"value": 3})  # as the browser sends it
+    assert completion.temperature.value == 2
+    assert "3 became 2" in completion._status.value
+
+
+def test_the_fine_tune_form_says_what_it_changed(tuning):
+    tuning.calls.value = 99
+    assert (tuning.calls.value, "fine_tune calls goes from 1 to 50: 99 became 50." in tuning._status.value) == (
+        50,
+        True,
+    )
+    tuning.adapter.rank.value = 64
+    assert (tuning.adapter.rank.value, "Rank goes from 1 to 32: 64 became 32." in tuning._status.value) == (32, True)
+
+
+def test_a_temperature_that_the_service_takes_is_taken_everywhere(completion, gradient, base, engine):
+    for temperature in (0.0, 1.5, float(MAX_TEMPERATURE)):
+        engine.requests.clear()
+        completion.temperature.value = temperature
+        press(completion, "Complete")
+        GradientLLM(model=base.id).invoke("x", temperature=temperature)
+        base.complete(query="x", temperature=temperature)
+        assert [request.temperature for request, *_ in engine.requests] == [temperature] * 3
+    beyond = MAX_TEMPERATURE + 0.1
+    with pytest.raises(ValueError, match="temperature has to be a number from 0 to 2"):
+        GradientLLM(model=base.id).invoke("x", temperature=beyond)
+    with pytest.raises(ApiException):
+        base.complete(query="x", temperature=beyond)

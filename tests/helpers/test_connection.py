@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import secrets
 import time
 
 import pytest
+from gradientai import Gradient
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import PromptTemplate
 
-from helpers import GradientError, auth, connect, stop_local_service
+from helpers import GradientError, GradientLLM, auth, connect, forms, sdk, stop_local_service
 from helpers.environment import CACHE_DIR_VARIABLE, LOCAL_WORKSPACE
 from helpers.service import launcher, paths
 from tests.conftest import TOKEN, WORKSPACE, file_mode
+from tests.stub.server import ThreadedServer
+from tests.support.fake_engine import FakeEngine
 
 
 @pytest.fixture
@@ -58,7 +65,7 @@ def test_an_endpoint_that_is_not_there_is_said_so(environment, monkeypatch):
 
 
 def test_an_endpoint_that_is_something_else_is_said_so(environment, server, monkeypatch):
-    monkeypatch.setenv("GRADIENT_API_URL", server.url.removesuffix("/api"))
+    monkeypatch.setenv("GRADIENT_API_URL", server.url.removesuffix("/api") + "/docs/api")
     with pytest.raises(GradientError):
         connect()
 
@@ -133,6 +140,74 @@ def test_progress_is_shown_while_the_model_is_fetched(server, monkeypatch, capsy
     monkeypatch.setattr(launcher, "health_of", health)
     connect()
     assert "Downloading: " in capsys.readouterr().err
+
+
+@pytest.fixture
+def restart(server, tmp_path):
+    """Ends the local service and starts it again with the same adapters, on another port and with another token."""
+    (tmp_path / "kept").mkdir()
+    running = []
+
+    def start() -> ThreadedServer:
+        if running:
+            running.pop().stop()
+        token = secrets.token_urlsafe(24)
+        running.append(ThreadedServer(FakeEngine(), tmp_path / "kept", token).start())
+        launcher.write_address(paths.data_dir(), running[0].url, token, running[0].status.instance)
+        return running[0]
+
+    yield start
+    running.pop().stop()
+
+
+def test_what_was_made_before_a_restart_goes_on_after_connect(restart, capsys):
+    restart()
+    gradient = connect()
+    base = gradient.get_base_model(base_model_slug="nous-hermes2")
+    adapter = base.create_model_adapter(name="mine")
+    used, unused = (GradientLLM(model=base.id) for _ in range(2))
+    explicit = GradientLLM(
+        model=adapter.id,
+        gradient_api_url=os.environ["GRADIENT_API_URL"],
+        gradient_access_token=os.environ["GRADIENT_ACCESS_TOKEN"],
+    )
+    chain = PromptTemplate.from_template("Q: {q}") | used | StrOutputParser()
+    form = forms.completion_form(gradient)
+    by_hand, copied = Gradient(), copy.deepcopy(unused)
+    assert chain.invoke({"q": "x"}) == "echo: Q: x"
+    for _ in range(3):
+        server = restart()
+        connect(quiet=True)
+        assert {os.environ["GRADIENT_API_URL"], sdk.url_of(gradient), sdk.url_of(by_hand)} == {server.url}
+        assert chain.invoke({"q": "x"}) == "echo: Q: x"
+        assert [llm.invoke("x") for llm in (used, unused, explicit, copied)] == ["echo: x"] * 4
+        assert [model.complete(query="x").generated_output for model in (base, adapter)] == ["echo: x"] * 2
+        assert adapter.id in [model.id for model in by_hand.list_models(only_base=False)]
+        form._run.click()
+        form.wait(20)
+        assert "echo:" in form._answers.value
+    adapter.fine_tune(samples=[{"inputs": "learned"}])
+    assert explicit.invoke("x") == "learned"
+
+
+def test_a_client_of_another_endpoint_stays_where_it_is(restart, gradient, server):
+    restart()
+    connect(quiet=True)
+    other_token = Gradient(host=os.environ["GRADIENT_API_URL"], access_token="of-someone-else", workspace_id="w")
+    url = sdk.url_of(other_token)
+    restart()
+    connect(quiet=True)
+    assert (sdk.url_of(gradient), sdk.url_of(other_token)) == (server.url, url)
+
+
+def test_another_data_folder_is_another_service(restart, server, tmp_path):
+    restart()
+    gradient = connect(quiet=True)
+    there = sdk.url_of(gradient)
+    (tmp_path / "other").mkdir()
+    launcher.write_address(tmp_path / "other", server.url, TOKEN, server.status.instance)
+    other = connect(data_dir=tmp_path / "other", quiet=True)
+    assert (sdk.url_of(other), sdk.url_of(gradient)) == (server.url, there)
 
 
 def test_stopping_when_nothing_runs_is_fine(capsys):

@@ -373,17 +373,26 @@ def test_widgets_that_do_not_fit_fail(monkeypatch, versions, said):
             "GRADIENT_API_URL set; connect() uses the local service",
         ),
         (
-            {TOKEN_VARIABLE: TOKEN, WORKSPACE_VARIABLE: WORKSPACE},
-            "GRADIENT_ACCESS_TOKEN, GRADIENT_WORKSPACE_ID set; connect() uses the endpoint",
+            {URL_VARIABLE: "https://secret.test/api", TOKEN_VARIABLE: TOKEN, WORKSPACE_VARIABLE: WORKSPACE},
+            "GRADIENT_ACCESS_TOKEN, GRADIENT_WORKSPACE_ID, GRADIENT_API_URL set; connect() uses the endpoint",
         ),
     ],
-    ids=["none", "only the address", "both"],
+    ids=["none", "only the address", "all"],
 )
 def test_credentials_that_connect_can_use_are_ok_and_never_shown(monkeypatch, variables, said):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert_ok(doctor.credentials(), said)
     assert not any(value in str(doctor.credentials()) for value in variables.values())
+
+
+@pytest.mark.parametrize("url", [None, " \r\n"])
+def test_credentials_without_an_address_fail(monkeypatch, url):
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    monkeypatch.setenv(WORKSPACE_VARIABLE, WORKSPACE)
+    if url is not None:
+        monkeypatch.setenv(URL_VARIABLE, url)
+    assert_fails(doctor.credentials(), "GRADIENT_API_URL is not", "Unset both")
 
 
 def test_what_connect_has_set_itself_is_told_from_the_users_own(monkeypatch):

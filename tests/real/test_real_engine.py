@@ -13,7 +13,9 @@ import sqlite3
 import pytest
 from gradientai.openapi.client.exceptions import BadRequestException
 
+from helpers import GradientLLM
 from helpers.service.local.engine import MAX_SAMPLE_TOKENS
+from tests.conftest import TOKEN, WORKSPACE
 
 pytestmark = pytest.mark.model
 
@@ -288,3 +290,12 @@ def test_after_nan_loss_the_next_fine_tune_goes_on_from_the_state_before_it(real
     assert ask(hurt, FACTS[2][0]) == ask(spared, FACTS[2][0])
     hurt.delete()
     spared.delete()
+
+
+def test_tokens_are_counted_as_the_model_counts_them(real_service, adapter):
+    """A sample has one token more than its text: the end of the turn; the first of all has no loss."""
+    text = "Hello there world"
+    settings = {"gradient_access_token": TOKEN, "gradient_workspace_id": WORKSPACE}
+    llm = GradientLLM(model=adapter.id, gradient_api_url=real_service.url, **settings)
+    assert llm.get_num_tokens(text) == adapter.fine_tune(samples=[{"inputs": text}]).number_of_trainable_tokens
+    assert llm.get_num_tokens("<|im_start|>") == 1

@@ -166,6 +166,7 @@ def test_every_call_is_on_the_page():
     assert set(OPERATIONS) == {
         "GET /health",
         "GET /metrics",
+        "POST /tokens",
         "GET /export/adapters/{model_id}",
         "GET /export/adapters/{model_id}/{file}",
         "GET /export/base/{file}",

@@ -290,6 +290,25 @@ def recipe(language: str, word: str) -> str:
     return next(block for block in re.findall(rf"```{language}\n(.*?)```", page, re.S) if word in block)
 
 
+@pytest.mark.parametrize(
+    ("option", "wrong"),
+    [
+        *(("--port", value) for value in ("99999", "65536", "-1", "80.5", "http", "")),
+        *(("--idle-hours", value) for value in ("-1", "nan", "inf", "eight")),
+        *(("--lines", value) for value in ("-5", "many")),
+    ],
+)
+def test_an_argument_that_is_none_is_said_so(capsys, option, wrong):
+    with pytest.raises(SystemExit) as ended:
+        program.main([f"{option}={wrong}"])
+    assert ended.value.code == 2
+    assert f"{wrong} is no" in capsys.readouterr().err
+
+
+def test_each_port_that_there_is_is_taken():
+    assert [program._parse(["--port", text]).port for text in ("0", "8080", "65535")] == [0, 8080, 65535]
+
+
 def test_the_recipe_for_a_room_works_as_it_is_written(start_service, tmp_path, monkeypatch, capsys):
     python, _, module, *options = shlex.split(recipe("sh", "helpers.service"))
     assert (python, module) == (".venv/bin/python", "helpers.service")

@@ -57,6 +57,9 @@ class FakeEngine(Engine):
     def base_files(self) -> dict[str, Path]:
         return self.base
 
+    def tokenize(self, text: str) -> list[int]:
+        return [len(word) for word in text.split()]
+
     def complete(
         self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
     ) -> Completion:

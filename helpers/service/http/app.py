@@ -21,11 +21,23 @@ from . import schemas
 from .disconnect import while_connected
 from .envelope import EnvelopeResponse, HttpRefusal, error_response
 from .export import export_routes
-from .guard import BODY_SECONDS, EXPORT_PATH, HEALTH_PATH, MAX_BODY_BYTES, METRICS_PATH, WORKSPACE_HEADER, Guard
+from .guard import (
+    BODY_SECONDS,
+    EXPORT_PATH,
+    HEALTH_PATH,
+    MAX_BODY_BYTES,
+    METRICS_PATH,
+    TOKENS_PATH,
+    WORKSPACE_HEADER,
+    Guard,
+)
 from .metrics import Metrics
 from .status import Status
 
 _NOT_SERVED = ("embeddings", "files", "rag-collections", "blocks")
+_REFUSED: dict[int | str, dict[str, Any]] = dict.fromkeys(
+    ("4XX", "5XX"), {"model": schemas.ErrorResponse, "description": "Refused, with a sentence that says why"}
+)
 
 
 def create_app(status: Status, token: str | None, *, any_host: bool = False) -> FastAPI:
@@ -72,12 +84,15 @@ def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
     def metrics_text():
         return Response(metrics.text(), media_type=metrics.content_type)
 
+    @own.post(TOKENS_PATH, response_model=schemas.TokensResponse, responses=_REFUSED)
+    def tokens(body: schemas.TokensBody):
+        return schemas.TokensResponse(tokens=status.calls.tokens(body.text))
+
     return own
 
 
 def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function per call, together to share these
-    refused = {"model": schemas.ErrorResponse, "description": "Refused, with a sentence that says why"}
-    api = APIRouter(responses={"4XX": refused, "5XX": refused})
+    api = APIRouter(responses=_REFUSED)
 
     @api.get("/models", response_model=schemas.ModelsResponse)
     def list_models(

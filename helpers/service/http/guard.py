@@ -19,7 +19,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...environment import is_loopback
+from ...environment import WORKSPACE_ID, WORKSPACE_RULE, is_loopback
 from .. import logs, refusals
 from .envelope import NO_ANSWER, HttpRefusal, error_response
 from .metrics import Metrics
@@ -33,8 +33,8 @@ REQUEST_ID_HEADER = "x-request-id"
 METRICS_PATH = "/metrics"
 HEALTH_PATH = "/health"
 EXPORT_PATH = "/export"
+TOKENS_PATH = "/tokens"
 
-_WORKSPACE = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
@@ -88,7 +88,7 @@ class Guard:
             )
         if scope["path"] == METRICS_PATH and self._token is not None:
             self._check_token(headers)
-        if scope["path"].startswith(("/api", EXPORT_PATH)):
+        if scope["path"].startswith(("/api", EXPORT_PATH, TOKENS_PATH)):
             self._status.last_request = time.monotonic()
             self._check_token(headers)
             self._check_workspace(headers)
@@ -110,8 +110,8 @@ class Guard:
         if _workspace(headers) is None:
             raise HttpRefusal(
                 400,
-                f"The header {WORKSPACE_HEADER} is missing or not a workspace id (letters, digits and '_.:-', up to "
-                "128): send the value of GRADIENT_WORKSPACE_ID.",
+                f"The header {WORKSPACE_HEADER} is missing or not a workspace id ({WORKSPACE_RULE}): send the value of "
+                "GRADIENT_WORKSPACE_ID.",
                 "queryOrPathParsingError",
             )
 
@@ -169,7 +169,7 @@ def _request_id(headers: Headers) -> str:
 
 def _workspace(headers: Headers) -> str | None:
     given = headers.get(WORKSPACE_HEADER, "")
-    return given if _WORKSPACE.fullmatch(given) else None
+    return given if re.fullmatch(WORKSPACE_ID, given) else None
 
 
 def _check_size(scope: Scope) -> None:

@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from ...environment import MAX_GENERATED_TOKENS, MAX_RANK
+from ...environment import MAX_GENERATED_TOKENS, MAX_RANK, MAX_TEMPERATURE, MAX_TOP_K
 
 MAX_NAME_CHARACTERS = 256
 MAX_SAMPLES = 256
@@ -74,8 +74,8 @@ class CompleteBody(Wire):
     query: Text
     auto_template: StrictBool | None = None
     max_generated_token_count: Annotated[StrictInt, Field(gt=0, lt=MAX_GENERATED_TOKENS + 1), Whole] | None = None
-    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
-    top_k: Annotated[StrictInt, Field(gt=0, le=1_000_000), Whole] | None = None
+    temperature: Annotated[Number, Field(ge=0, le=MAX_TEMPERATURE)] | None = None
+    top_k: Annotated[StrictInt, Field(gt=0, le=MAX_TOP_K), Whole] | None = None
     top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
     guidance: Guidance | None = None
     rag: Rag | None = None
@@ -86,6 +86,18 @@ class CompleteResponse(Response):
 
     finish_reason: str
     generated_output: str
+
+
+class TokensBody(Wire):
+    """Body of POST /tokens."""
+
+    text: Text
+
+
+class TokensResponse(Response):
+    """Response of POST /tokens: the ids of a text's tokens, in their order."""
+
+    tokens: list[int]
 
 
 class StructuredInput(Wire):

@@ -154,6 +154,9 @@ class LocalEngine(Engine):
         _check_sample(number, ids, labels)
         return TokenSample(tuple(ids), tuple(labels), sample.multiplier)
 
+    def tokenize(self, text: str) -> list[int]:
+        return self._decoder.tokenize(text)
+
     def prepare_tuning(self) -> None:
         self._tuner.prepare()
 
