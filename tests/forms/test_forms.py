@@ -231,6 +231,10 @@ def test_a_file_is_previewed_trained_on_and_its_errors_named(tuning, engine):
     upload(tuning, "good.csv", b"question,answer\n" + b"<i>?,Me\n" * 7)
     assert "7 samples in good.csv, the first 5 of them" in tuning.samples._preview.value
     assert "&lt;i&gt;?" in tuning.samples._preview.value
+    assert "UTF-8" not in tuning.samples._preview.value
+    upload(tuning, "old.csv", b"question;answer\r\nO\xf9?;L\xe0\r\n")
+    assert "1 samples in old.csv. It is not in UTF-8" in tuning.samples._preview.value
+    upload(tuning, "good.csv", b"question,answer\n" + b"<i>?,Me\n" * 7)
     press(tuning, "Fine-tune")
     assert len(engine.tunings[0][0]) == 7
 
