@@ -6,6 +6,7 @@ Called by the fine-tune form; it knows nothing of widgets.
 from __future__ import annotations
 
 import json
+import math
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -124,9 +125,27 @@ def _jsonl(text: str) -> Iterator[tuple[int, Pair | str]]:
         if not line.strip():
             continue
         try:
-            yield number, _pair(json.loads(line))
-        except (json.JSONDecodeError, RecursionError):
+            yield number, _pair(_strict_json(line))
+        except _NoNumber as value:
+            yield number, f"has {str(value)[:20]}, which is no number of JSON; write it between double quotes"
+        except (ValueError, RecursionError):
             yield number, f"is no JSON; a line looks like {EXAMPLE}"
+
+
+class _NoNumber(ValueError):
+    """Raised for what Python's parser takes for a number and JSON, or a computer, has not."""
+
+
+def _strict_json(text: str) -> Any:
+    """JSON without the words that Python adds to it. Numbers stay as they are written: 1.50 is an answer of its own."""
+
+    def refuse(word: str) -> None:
+        raise _NoNumber(word)
+
+    def written(number: str) -> str:
+        return number if math.isfinite(float(number)) else refuse(number)
+
+    return json.loads(text, parse_constant=refuse, parse_float=written, parse_int=str)
 
 
 def _csv(text: str) -> Iterator[tuple[int, Pair | str]]:

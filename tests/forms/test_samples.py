@@ -119,6 +119,21 @@ def test_a_row_of_several_lines_is_named_by_its_first():
         ("a.jsonl", b'{"question": "Q"}\n[1]', "line 1: has no answer; line 2: is no object"),
         ("a.jsonl", b'{"question": " ", "answer": "A"}', "line 1: its question is empty"),
         ("a.jsonl", b'{"question": "Q", "answer": ["A"]}', "line 1: its answer is no text"),
+        *[
+            (
+                "a.jsonl",
+                f'{{"question": "Q", "answer": "A"}}\n{line}'.encode(),
+                f"line 2: has {word}, which is no number",
+            )
+            for word in ("NaN", "Infinity", "-Infinity", "1e999", "-1E+400")
+            for line in (
+                f'{{"question": "a", "answer": {word}}}',
+                f'{{"question": {word}, "answer": "b"}}',
+                f'{{"question": "a", "answer": "b", "score": [{{"of": {word}}}]}}',
+            )
+        ],
+        ("a.jsonl", b"NaN", "line 1: has NaN"),
+        ("a.jsonl", b'{"question": "Q", "answer": nan}', "line 1: is no JSON"),
         ("a.jsonl", b"[" * 100_000, "line 1: is no JSON"),
         ("a.jsonl", b"x\n" * 9, "and 4 lines more"),
         ("a.jsonl", b"\n\n", "has no samples"),
@@ -139,6 +154,13 @@ def test_what_is_wrong_is_said_with_its_line(name, content, said):
         samples.read_file(name, content)
     assert said in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+def test_numbers_are_learned_as_they_are_written_and_words_are_words():
+    numbers = ("1.50", "-0", "1e3", "9" * 5000, "0.1")
+    text = "\n".join(f'{{"question": "How much?", "answer": {number}}}' for number in numbers)
+    assert [pair.answer for pair in samples.read_file("a.jsonl", text.encode())] == list(numbers)
+    assert samples.read_file("a.jsonl", b'{"question": "What is it?", "answer": "NaN"}')[0].answer == "NaN"
 
 
 def test_samples_train_on_all_or_on_the_answers_only():
