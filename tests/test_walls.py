@@ -46,7 +46,7 @@ ROOMS = {
 MAY_IMPORT = {
     "facts": set(),
     "helpers": {"facts", "outside", "model files"},
-    "exercises": set(),
+    "exercises": {"helpers"},
     "forms": {"facts", "helpers", "outside"},
     "program": {"facts", "outside", "http", "calls", "keeping", "seam", "local", "model files", "tuner's process"},
     "outside": {"facts"},
