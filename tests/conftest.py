@@ -57,6 +57,7 @@ def isolated_user(request, tmp_path, monkeypatch) -> None:
     for name in (URL_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE, "TQDM_DISABLE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(connection, "_set_by_us", {})
+    monkeypatch.setattr(connection, "_data_folders", {})
 
 
 @pytest.fixture

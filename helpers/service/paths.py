@@ -15,9 +15,14 @@ from ..environment import APP_NAME, CACHE_DIR_VARIABLE, DATA_DIR_VARIABLE
 
 def data_dir() -> Path:
     """The folder for adapters and the service's state; GRADIENT_LOCAL_DATA_DIR overrides it."""
-    return Path(os.environ.get(DATA_DIR_VARIABLE) or platformdirs.user_data_path(APP_NAME, appauthor=False))
+    return whole(os.environ.get(DATA_DIR_VARIABLE) or platformdirs.user_data_path(APP_NAME, appauthor=False))
 
 
 def cache_dir() -> Path:
     """The folder for model weights; GRADIENT_LOCAL_CACHE_DIR overrides it."""
-    return Path(os.environ.get(CACHE_DIR_VARIABLE) or platformdirs.user_cache_path(APP_NAME, appauthor=False))
+    return whole(os.environ.get(CACHE_DIR_VARIABLE) or platformdirs.user_cache_path(APP_NAME, appauthor=False))
+
+
+def whole(folder: str | os.PathLike[str]) -> Path:
+    """A folder as someone wrote it, from the root on: a program that changes its folder still finds it."""
+    return Path(folder).absolute()

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from helpers import GradientError, auth, connect, stop_local_service
+from helpers import GradientError, adapter_folder, auth, connect, doctor, stop_local_service
 from helpers.environment import CACHE_DIR_VARIABLE, LOCAL_WORKSPACE
 from helpers.service import launcher, paths
 from tests.conftest import TOKEN, WORKSPACE, file_mode
@@ -71,6 +71,51 @@ def test_a_running_service_is_found_and_its_address_is_private(server, capsys):
     assert gradient.workspace_id == LOCAL_WORKSPACE
     assert os.environ["GRADIENT_API_URL"] == server.url
     assert connect(quiet=True).list_models(only_base=True)  # what connect() set itself is not taken for the user's
+
+
+@pytest.fixture
+def in_a_folder_of_its_own(server, engine, tmp_path, monkeypatch):
+    """A service on another data folder than the per-user one."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    server.use(engine, folder)
+    launcher.write_address(folder, server.url, TOKEN, server.status.instance)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_a_data_folder_that_connect_was_given_is_remembered(in_a_folder_of_its_own, tmp_path, monkeypatch, capsys):
+    gradient = connect(data_dir="mine", quiet=True)
+    adapter = gradient.get_base_model(base_model_slug="nous-hermes2").create_model_adapter(name="a")
+    adapter.fine_tune(samples=[{"inputs": "x"}])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert adapter_folder(adapter) == in_a_folder_of_its_own / "adapters" / adapter.id / "v1"
+    assert "running at" in doctor.service().detail
+    assert connect(quiet=True).get_model_adapter(model_adapter_id=adapter.id).id == adapter.id
+    stopped = []
+    monkeypatch.setattr(launcher, "stop", lambda data: stopped.append(data) or True)
+    stop_local_service()
+    stop_local_service(data_dir="another")
+    assert stopped == [in_a_folder_of_its_own, tmp_path / "elsewhere" / "another"]
+
+
+def test_an_adapter_is_found_after_connecting_to_another_data_folder(in_a_folder_of_its_own, server, tmp_path):
+    gradient = connect(data_dir=in_a_folder_of_its_own, quiet=True)
+    adapter = gradient.get_base_model(base_model_slug="nous-hermes2").create_model_adapter(name="a")
+    adapter.fine_tune(samples=[{"inputs": "x"}])
+    launcher.write_address(tmp_path / "data", server.url, TOKEN, server.status.instance)
+    connect(data_dir=tmp_path / "data", quiet=True)
+    assert paths.data_dir() == tmp_path / "data"
+    assert adapter_folder(adapter).is_relative_to(in_a_folder_of_its_own)
+
+
+def test_a_data_folder_that_could_not_be_used_is_not_remembered(tmp_path):
+    before = paths.data_dir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GradientError):
+        connect(data_dir=tmp_path / "file")
+    assert paths.data_dir() == before
 
 
 def test_hosted_does_not_take_the_local_service_for_the_endpoint(server, monkeypatch):
