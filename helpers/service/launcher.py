@@ -14,6 +14,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -151,7 +152,7 @@ def only_one(data: Path) -> Iterator[None]:
 
 def _spawn(data: Path, token: str) -> subprocess.Popen:
     """Starts the service detached from this kernel, so that it outlives it."""
-    environment = {**os.environ, LOCAL_TOKEN_VARIABLE: token, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, **_kit_path(), LOCAL_TOKEN_VARIABLE: token, "PYTHONUNBUFFERED": "1"}
     options = ["--data-dir", str(data), "--idle-hours", str(IDLE_HOURS), "--quiet"]
     command = [sys.executable, "-m", "helpers.service", *options]
     detached = (
@@ -163,6 +164,14 @@ def _spawn(data: Path, token: str) -> subprocess.Popen:
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **detached
         )
+
+
+def _kit_path() -> dict[str, str]:
+    """Where a started Python finds this copy of the kit, which may be on our own `sys.path` and not installed."""
+    kit = str(Path(__file__).resolve().parents[2])
+    if kit == sysconfig.get_path("purelib"):  # a folder of others' packages must not come before the standard library
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [kit, os.environ.get("PYTHONPATH")]))}
 
 
 def _wait_for_address(data: Path, process: subprocess.Popen, token: str) -> Service:
