@@ -82,6 +82,7 @@ LIBRARIES = {
     "urllib3": ("helpers.sdk", "helpers.errors"),
     "langchain_core": ("helpers.llm",),
     "ipywidgets": ("helpers.forms",),
+    "pytest": ("helpers.pytest_plugin",),
     "IPython": ("helpers.cell_clock", "helpers.forms", "helpers.plots"),
     "matplotlib": ("helpers.plots",),
     "tqdm": ("helpers.progress_bars",),
