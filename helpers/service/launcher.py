@@ -16,7 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -51,20 +51,23 @@ class Service:
         token: the access token it wants; any will do if it wants none.
         pid: its process.
         instance: tells this run from others.
+        others: its base URLs for other machines, if it listens for them on every address of this one.
     """
 
     url: str
     token: str
     pid: int
     instance: str
+    others: tuple[str, ...] = ()
 
 
 def find(data: Path) -> Service | None:
     """The service that runs on this data folder, ready or still loading, or None."""
     try:
         known = json.loads((data / ADDRESS_FILE).read_text(encoding="utf-8"))
-        service = Service(known["url"], known["token"], known["pid"], known["instance"])
-    except (OSError, ValueError, KeyError, TypeError):
+        others = tuple(known.get("others", ()))  # earlier versions wrote none
+        service = Service(known["url"], known["token"], known["pid"], known["instance"], others)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     _, health = health_of(service)
     return service if health.get("instance") == service.instance else None
@@ -119,9 +122,10 @@ def stop(data: Path) -> bool:
     return True
 
 
-def write_address(data: Path, url: str, token: str | None, instance: str) -> None:
+def write_address(data: Path, url: str, token: str | None, instance: str, others: Sequence[str] = ()) -> None:
     """Called by the service: says where it is, in a file that only its user can read."""
     address = {"url": url, "token": token or "any-token-will-do", "pid": os.getpid(), "instance": instance}
+    address["others"] = list(others)
     private_file.write_json(data / ADDRESS_FILE, address)
 
 

@@ -10,13 +10,16 @@ import argparse
 import logging
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..environment import URL_VARIABLE
 from . import launcher, logs, paths
 from .calls import Calls
 from .http.app import create_app
-from .http.serve import end_cleanly_on_signals, http_server, listen, url_of
+from .http.serve import end_cleanly_on_signals, http_server, listen, url_of, urls_for_others
 from .http.status import Status
 from .store import Store
 
@@ -41,13 +44,15 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
     logs.configure(data, options.quiet)
     status = Status()
     with listen(options.host, options.port) as bound:
-        url = url_of(options.host, bound.getsockname()[1])
+        port = bound.getsockname()[1]
+        url, others = url_of(options.host, port), urls_for_others(options.host, port)
         server = http_server(create_app(status, options.token, any_host=any_host))
-        launcher.write_address(data, url, options.token, status.instance)
+        launcher.write_address(data, url, options.token, status.instance, others)
         try:
             logs.event("start", url=url, instance=status.instance)
             failures: list[str] = []
-            loading = threading.Thread(target=_load, args=(options, data, url, status, server, failures), daemon=True)
+            ready = partial(_say_ready, options, url, others)
+            loading = threading.Thread(target=_load, args=(options, data, ready, status, server, failures), daemon=True)
             loading.start()
             _watch_idle(options.idle_hours, status, server)
             end_cleanly_on_signals(server)
@@ -60,15 +65,26 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
             logs.event("end", instance=status.instance)
 
 
+def _say_ready(options: argparse.Namespace, url: str, others: list[str]) -> None:
+    print(f"Gradient service ready at {url}", flush=True)
+    if others:
+        print(f"For other machines ({URL_VARIABLE}): {' or '.join(others)}", flush=True)
+
+
 def _load(
-    options: argparse.Namespace, data: Path, url: str, status: Status, server: uvicorn.Server, failures: list[str]
+    options: argparse.Namespace,
+    data: Path,
+    ready: Callable[[], None],
+    status: Status,
+    server: uvicorn.Server,
+    failures: list[str],
 ) -> None:
     """Loads the engine behind the running HTTP server, then says that the service is ready."""
     try:
         status.calls = make_calls(options, data, status)
         while not server.started and not server.should_exit:
             time.sleep(0.01)
-        print(f"Gradient service ready at {url}", flush=True)
+        ready()
     except Exception as error:  # noqa: BLE001 - whatever it is, the service can't run
         logs.event("load-failed", logging.ERROR, error, reason=str(error))
         failures.append(str(error))
