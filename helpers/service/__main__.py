@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     except launcher.AlreadyRunning as running:
         return _fail(str(running))
     except OSError as error:
-        return _fail(f"The service can't use {data} or its port: {error.strerror or error}.")
+        return _fail(f"The service can't use {data}: {error.strerror or error}.")
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

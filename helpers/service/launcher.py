@@ -147,11 +147,20 @@ def only_one(data: Path) -> Iterator[None]:
         with filelock.FileLock(data / "service.lock", timeout=2):
             yield
     except filelock.Timeout:
-        running = find(data)
-        place = f" at {running.url}" if running else ""
-        raise AlreadyRunning(
-            f"Another service{place} is using {data}: use that one, end it, or give this one another --data-dir."
-        ) from None
+        raise AlreadyRunning(_who_runs(data)) from None
+
+
+def _who_runs(data: Path) -> str:
+    running = find(data)
+    if running is None:
+        return (
+            f"Another service, which does not answer, is using {data}: end its process, or give this one another "
+            "--data-dir."
+        )
+    return (
+        f"Another service at {running.url} (process {running.pid}) is using {data}: use that one, end it with "
+        f'`python -m helpers.service stop --data-dir "{data}"`, or give this one another --data-dir.'
+    )
 
 
 def _spawn(data: Path, token: str) -> subprocess.Popen:

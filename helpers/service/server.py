@@ -43,7 +43,11 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
     """
     logs.configure(data, options.quiet)
     status = Status()
-    with listen(options.host, options.port) as bound:
+    try:
+        listening = listen(options.host, options.port)
+    except OSError as error:
+        return _no_port(options, error)
+    with listening as bound:
         port = bound.getsockname()[1]
         url, others = url_of(options.host, port), urls_for_others(options.host, port)
         server = http_server(create_app(status, options.token, any_host=any_host))
@@ -63,6 +67,14 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
         finally:
             launcher.remove_address(data, status.instance)
             logs.event("end", instance=status.instance)
+
+
+def _no_port(options: argparse.Namespace, error: OSError) -> str:
+    reason = error.strerror or error
+    return (
+        f"It can't listen on {options.host}, port {options.port} ({reason}): take another --port or --host, or end what "
+        "has it; if that is an earlier service, `python -m helpers.service stop` with its --data-dir does."
+    )
 
 
 def _say_ready(options: argparse.Namespace, url: str, others: list[str]) -> None:

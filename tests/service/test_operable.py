@@ -282,6 +282,31 @@ def test_logs_follow_what_is_added_past_a_new_file(tmp_path):
         following.wait(10)
 
 
+def test_a_service_that_runs_already_is_named_with_the_command_that_ends_it(start_service, tmp_path, capsys):
+    service = start_service(tmp_path / "a room", module="tests.support.fake_service")
+    assert program.main(["--data-dir", str(service.data)]) == 1
+    said = capsys.readouterr().err
+    assert f"{service.url} (process {service.process.pid})" in said
+    command = re.search(r"`python -m helpers\.service (.*?)`", said)[1]
+    assert program.main(shlex.split(command)) == commands.DONE
+    assert service.process.wait(10) == 0
+
+
+def test_a_service_that_holds_the_folder_and_does_not_answer_is_no_other_one(tmp_path, capsys):
+    with launcher.only_one(tmp_path):
+        assert program.main(["--data-dir", str(tmp_path)]) == 1
+    assert "does not answer" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_named_with_what_frees_it(server, tmp_path, capsys):
+    port = server.url.split(":")[2].removesuffix("/api")
+    assert program.main(["--data-dir", str(tmp_path / "other"), "--port", port, "--quiet"]) == 1
+    said = capsys.readouterr().err
+    assert f"port {port} (" in said
+    assert "helpers.service stop" in said
+    assert said.count("\n") == 1
+
+
 # --- the instructor's recipe in notebooks/README.md
 
 
