@@ -76,10 +76,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _settle_token(options: argparse.Namespace) -> None:
-    """A service that others can reach has a token; one that is made here is said once, and only here."""
-    if options.token is None and not is_loopback(options.host):
+    """A service that others can reach has a token. One that is made here is still to be said, by `server.py`."""
+    options.says_token = options.token is None and not is_loopback(options.host)
+    if options.says_token:
         options.token = secrets.token_urlsafe(24)
-        print(f"Access token for this run (GRADIENT_ACCESS_TOKEN): {options.token}", file=sys.stderr, flush=True)
 
 
 def _is_usable(token: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..environment import URL_VARIABLE
+from ..environment import TOKEN_VARIABLE, URL_VARIABLE
 from . import launcher, logs, paths
 from .calls import Calls
 from .http.app import create_app
@@ -72,12 +73,15 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
 def _no_port(options: argparse.Namespace, error: OSError) -> str:
     reason = error.strerror or error
     return (
-        f"It can't listen on {options.host}, port {options.port} ({reason}): take another --port or --host, or end what "
-        "has it; if that is an earlier service, `python -m helpers.service stop` with its --data-dir does."
+        f"It can't listen on {options.host}, port {options.port} ({reason}): take another --port or --host, or end "
+        "what has it; if that is an earlier service, `python -m helpers.service stop` with its --data-dir does."
     )
 
 
 def _say_ready(options: argparse.Namespace, url: str, others: list[str]) -> None:
+    """Says where the service is, and before it the token that was made for it: the only time that one is said."""
+    if options.says_token:
+        print(f"Access token for this run ({TOKEN_VARIABLE}): {options.token}", file=sys.stderr, flush=True)
     print(f"Gradient service ready at {url}", flush=True)
     if others:
         print(f"For other machines ({URL_VARIABLE}): {' or '.join(others)}", flush=True)

@@ -298,7 +298,8 @@ def test_a_service_that_holds_the_folder_and_does_not_answer_is_no_other_one(tmp
     assert "does not answer" in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_named_with_what_frees_it(server, tmp_path, capsys):
+def test_a_port_that_is_taken_is_named_with_what_frees_it(server, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(logs, "configure", lambda *_: None)  # pytest's own is not to be replaced
     port = server.url.split(":")[2].removesuffix("/api")
     assert program.main(["--data-dir", str(tmp_path / "other"), "--port", port, "--quiet"]) == 1
     said = capsys.readouterr().err
