@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 
 import pytest
@@ -13,7 +14,7 @@ from helpers.service import refusals
 from helpers.service.catalog import CLASSIC_MODELS
 from helpers.service.http.guard import MAX_BODY_BYTES
 from tests.conftest import TOKEN, WORKSPACE
-from tests.support.http_call import BASE_ID, HEADERS, call
+from tests.support.http_call import BASE_ID, HEADERS, call, fetch
 
 
 def message_of(error) -> str:
@@ -364,6 +365,21 @@ def test_a_loading_service_says_so_and_a_ready_one_is_healthy(server):
     assert (status, headers["retry-after"]) == (503, "2")
     assert "Downloading" in answer["message"]
     server.status.calls = calls
+
+
+def test_the_page_of_calls_needs_no_network_and_leaves_nothing_out(server):
+    status, page, headers = fetch(server, "GET", "/docs", headers={})
+    page = page.decode()
+    assert (status, headers["content-type"].split(";")[0]) == (200, "text/html")
+    assert not re.search(r"//|<script|<link|<img|src=|url\(|@import", page)
+    _, described, _ = call(server, "GET", "/openapi.json", headers={})
+    for path, methods in described["paths"].items():
+        assert all(f"<code>{method.upper()} {path}</code>" in page for method in methods)
+    assert set(described["components"]["schemas"]) == set(re.findall(r'<h3 id="(\w+)">', page))
+    assert set(re.findall(r'href="#(\w+)"', page)) <= set(described["components"]["schemas"])
+    assert "<code>maxGeneratedTokenCount</code> (may be left out): integer, above 0, below 512 or null" in page
+    for other in ("/redoc", "/docs/oauth2-redirect"):
+        assert call(server, "GET", other, headers={})[0] == 404
 
 
 def test_every_documented_path_is_in_the_openapi_page(server):
