@@ -11,7 +11,6 @@ import argparse
 import os
 import secrets
 import sys
-from pathlib import Path
 
 from ..environment import LOCAL_TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS, is_loopback
 
@@ -48,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    from .paths import whole
+
     parser = argparse.ArgumentParser(prog="python -m helpers.service", description="The local Gradient service.")
     parser.add_argument(
         "command",
@@ -58,9 +59,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
-    parser.add_argument("--data-dir", type=Path, help="folder for adapters (default: a per-user folder)")
-    parser.add_argument("--cache-dir", type=Path, help="folder for the model (default: a per-user folder)")
-    parser.add_argument("--model", type=Path, help="another GGUF file of the Llama architecture")
+    parser.add_argument("--data-dir", type=whole, help="folder for adapters (default: a per-user folder)")
+    parser.add_argument("--cache-dir", type=whole, help="folder for the model (default: a per-user folder)")
+    parser.add_argument("--model", type=whole, help="another GGUF file of the Llama architecture")
     parser.add_argument("--token", help=f"access token that clients must send (or set {LOCAL_TOKEN_VARIABLE})")
     parser.add_argument("--seed", type=int, help="make sampled answers repeat from start to start")
     parser.add_argument("--idle-hours", type=float, default=0, help="end after this long without a call (0: never)")

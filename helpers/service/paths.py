@@ -24,5 +24,6 @@ def cache_dir() -> Path:
 
 
 def whole(folder: str | os.PathLike[str]) -> Path:
-    """A folder as someone wrote it, from the root on: a program that changes its folder still finds it."""
-    return Path(folder).absolute()
+    """A folder as someone wrote it, from the root on: `~` is the home folder, which only a shell knows by itself, and a
+    program that changes its own folder still finds it."""
+    return Path(os.path.expanduser(folder)).absolute()  # noqa: PTH111 - Path's own fails for the home of no one

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from helpers import GradientError, adapter_folder, auth, connect, doctor, stop_local_service
-from helpers.environment import CACHE_DIR_VARIABLE, LOCAL_WORKSPACE
+from helpers import GradientError, adapter_folder, auth, connect, connection, doctor, stop_local_service
+from helpers.environment import CACHE_DIR_VARIABLE, CREDENTIALS_FILE_VARIABLE, DATA_DIR_VARIABLE, LOCAL_WORKSPACE
+from helpers.service import __main__ as program
 from helpers.service import launcher, paths
 from tests.conftest import TOKEN, WORKSPACE, file_mode
 
@@ -108,6 +109,26 @@ def test_an_adapter_is_found_after_connecting_to_another_data_folder(in_a_folder
     connect(data_dir=tmp_path / "data", quiet=True)
     assert paths.data_dir() == tmp_path / "data"
     assert adapter_folder(adapter).is_relative_to(in_a_folder_of_its_own)
+
+
+@pytest.mark.parametrize("written", ["~/a folder", "~"])
+def test_a_tilde_is_the_home_folder_wherever_a_folder_is_named(tmp_path, monkeypatch, written):
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    meant = tmp_path / written.removeprefix("~").removeprefix("/")
+    for variable in (DATA_DIR_VARIABLE, CACHE_DIR_VARIABLE, CREDENTIALS_FILE_VARIABLE):
+        monkeypatch.setenv(variable, written)
+    options = program._parse(["--data-dir", written, f"--cache-dir={written}", "--model", written])
+    named = [options.data_dir, options.cache_dir, options.model, connection._data_folder(written)]
+    assert named == [meant] * 4
+    assert [paths.data_dir(), paths.cache_dir(), auth.credentials_file()] == [meant] * 3
+
+
+def test_a_folder_is_named_from_the_root_on_and_the_home_of_no_one_is_a_folder_like_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(DATA_DIR_VARIABLE, "here")
+    assert paths.data_dir() == tmp_path / "here"
+    assert paths.whole("~no-such-user/x").parts[-2:] == ("~no-such-user", "x")
 
 
 def test_a_data_folder_that_could_not_be_used_is_not_remembered(tmp_path):
