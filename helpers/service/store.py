@@ -25,7 +25,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from .refusals import Failed, UnknownAdapter
+from .refusals import Failed, TooManyAdapters, UnknownAdapter
 from .weights_identity import WeightsIdentity
 
 LOCKED_SECONDS = 10  # how long to wait for another program that holds the database
@@ -98,8 +98,16 @@ class Store:
                 "space, or choose another folder with --data-dir."
             ) from error
 
-    def add(self, adapter: Adapter) -> None:
-        """Remembers a new adapter."""
+    def add(self, adapter: Adapter, at_most: int | None = None) -> None:
+        """Remembers a new adapter.
+
+        Args:
+            adapter: it.
+            at_most: how many its workspace may then have.
+
+        Raises:
+            TooManyAdapters: the workspace has that many already.
+        """
         row = (
             adapter.id,
             adapter.workspace,
@@ -112,6 +120,8 @@ class Store:
             *_row_of(adapter.weights),
         )
         with self._writing() as database:
+            if at_most is not None and _count(database, adapter.workspace) >= at_most:
+                raise TooManyAdapters(at_most)
             database.execute(f"INSERT INTO adapters ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def get(self, workspace: str, adapter_id: str) -> Adapter:
@@ -228,6 +238,10 @@ class Store:
                     shutil.rmtree(folder, ignore_errors=True)
             with contextlib.suppress(OSError):
                 adapter_folder.rmdir()  # succeeds only when nothing is left in it
+
+
+def _count(database: sqlite3.Connection, workspace: str) -> int:
+    return database.execute("SELECT COUNT(*) FROM adapters WHERE workspace = ?", (workspace,)).fetchone()[0]
 
 
 def _add_columns(database: sqlite3.Connection) -> None:
