@@ -22,7 +22,7 @@ from .calls import Calls
 from .http.app import create_app
 from .http.serve import end_cleanly_on_signals, http_server, listen, url_of, urls_for_others
 from .http.status import Status
-from .store import Store
+from .store import SET_ASIDE, Store
 
 if TYPE_CHECKING:
     import uvicorn
@@ -116,9 +116,18 @@ def make_calls(options: argparse.Namespace, data: Path, status: Status) -> Calls
 
     found = model_files.ensure(options.cache_dir or paths.cache_dir(), options.model, progress)
     progress("Loading the model", 1.0)
-    store = Store(data)
+    store = open_store(data)
     engine = local_engine(found, seed=options.seed, preload=not options.no_preload)
     return Calls(engine, store)
+
+
+def open_store(data: Path) -> Store:
+    """The adapters of a data folder; the log says if some had to be set aside."""
+    store = Store(data)
+    if store.set_aside:
+        reason = "adapters.sqlite3 does not know them: it was deleted or is an older one"
+        logs.event("set-aside", logging.WARNING, folders=store.set_aside, where=data / SET_ASIDE, reason=reason)
+    return store
 
 
 def local_engine(found: Weights, seed: int | None = None, preload: bool = False) -> LocalEngine:
