@@ -56,7 +56,7 @@ def forget_credentials() -> None:
 def credentials_file() -> Path:
     """Where `ensure_credentials(keep=True)` keeps them; GRADIENT_CREDENTIALS_FILE overrides it."""
     default = platformdirs.user_config_path(APP_NAME, appauthor=False) / "credentials.json"
-    return Path(os.environ.get(CREDENTIALS_FILE_VARIABLE) or default)
+    return Path(os.path.expanduser(os.environ.get(CREDENTIALS_FILE_VARIABLE) or default))  # noqa: PTH111 - "~nobody"
 
 
 def _ask(name: str, question: str) -> str:

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from . import cell_clock, endpoint
-from .environment import LOCAL_WORKSPACE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE, is_loopback
+from .environment import (
+    DATA_DIR_VARIABLE,
+    LOCAL_WORKSPACE,
+    TOKEN_VARIABLE,
+    URL_VARIABLE,
+    WORKSPACE_VARIABLE,
+    is_loopback,
+)
 from .errors import GradientError, one_sentence
 from .progress_bars import bar
 from .sdk import client, move, url_of
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
 
 _set_by_us: dict[str, str] = {}  # what connect() put into the environment, so that it can tell it from the user's own
 _last_seen: dict[Path, tuple[str, str]] = {}  # data folder: URL and token of its service when connect() last found it
+_data_folders: dict[Path, None] = {}  # those of the services that connect() found or started, in this order
 
 
 def connect(
@@ -41,7 +49,8 @@ def connect(
 
     Args:
         hosted: ask for the credentials of a hosted endpoint if they are missing, instead of using the local service.
-        data_dir: the local service's data folder, instead of the per-user one.
+        data_dir: the local service's data folder, instead of the per-user one. It is remembered for this process and
+            what it starts, in GRADIENT_LOCAL_DATA_DIR: whatever looks for the service or its adapters looks there.
         quiet: don't print the line.
         progress: told what a starting service is doing and how much of it is done (0 to 1), instead of a progress bar.
 
@@ -95,6 +104,9 @@ def connected_to(gradient: Gradient) -> str:
 def stop_local_service(data_dir: str | os.PathLike[str] | None = None) -> None:
     """Ends the local service, for all notebooks; the adapters stay on disk. The next connect() starts it again.
 
+    Args:
+        data_dir: its data folder, instead of the one that connect() used last.
+
     Raises:
         GradientError: it did not end in time.
     """
@@ -113,7 +125,8 @@ def adapter_folder(adapter: ModelAdapter) -> Path:
     Raises:
         GradientError: there is none on this machine: the adapter is on another, or was never fine-tuned.
     """
-    versions = list((_data_folder(None) / "adapters" / adapter.id).glob("v*"))
+    places = {_data_folder(None): None, **_data_folders}
+    versions = [version for place in places for version in (place / "adapters" / adapter.id).glob("v*")]
     if not versions:
         raise GradientError(
             "This adapter has no folder here: fine_tune it first, on the local service (a hosted one keeps its own); "
@@ -155,14 +168,18 @@ def _forget_local_service() -> None:
 def _use_local_service(data_dir: str | os.PathLike[str] | None, progress: Callable[[str, float], None] | None) -> None:
     from .service import launcher
 
+    data = _data_folder(data_dir)
     with _ProgressBar() as bar:
         try:
-            service = launcher.ensure(_data_folder(data_dir), progress or bar.show)
+            service = launcher.ensure(data, progress or bar.show)
         except launcher.LauncherError as error:
             raise GradientError(str(error)) from None
         except OSError as error:
-            raise GradientError(f"The local service can't use {_data_folder(data_dir)}: {error.strerror}.") from None
-    _follow(_data_folder(data_dir).resolve(), (service.url, service.token))
+            raise GradientError(f"The local service can't use {data}: {error.strerror}.") from None
+    _follow(data.resolve(), (service.url, service.token))
+    if data_dir:
+        os.environ[DATA_DIR_VARIABLE] = str(data)
+    _data_folders[data] = None
     _set_by_us.update({URL_VARIABLE: service.url, TOKEN_VARIABLE: service.token, WORKSPACE_VARIABLE: LOCAL_WORKSPACE})
     os.environ.update(_set_by_us)
 
@@ -176,9 +193,10 @@ def _follow(data: Path, place: tuple[str, str]) -> None:
 
 
 def _data_folder(data_dir: str | os.PathLike[str] | None) -> Path:
+    """The folder that is given, or the one that connect() was given last, or the per-user one."""
     from .service import paths
 
-    return Path(data_dir) if data_dir else paths.data_dir()
+    return paths.whole(data_dir) if data_dir else paths.data_dir()
 
 
 class _ProgressBar:

@@ -93,6 +93,25 @@ def python() -> Finding:
     )
 
 
+def kit() -> Finding:
+    """This copy of `helpers` is the one that every program of this Python finds, from any folder: it is installed.
+
+    Another process looks, since a notebook's own `sys.path` may name a folder that no other program knows.
+    """
+    command = [sys.executable, "-c", "import helpers; print(helpers.__file__)"]
+    tried = subprocess.run(
+        command, cwd=sys.prefix, capture_output=True, text=True, errors="replace", timeout=IMPORT_SECONDS
+    )
+    found = Path(tried.stdout.strip()) if tried.returncode == 0 else None
+    if found is not None and found.resolve() == (Path(__file__).parent / "__init__.py").resolve():
+        return Finding("kit", True, "helpers can be imported from any folder")
+    detail = "helpers is on this program's own path alone, so that other programs and notebooks can't import it"
+    if found is not None:
+        detail = f"another copy of helpers, in {_short(found.parent)}, is the one that other programs import"
+    remedy = "Run `python -m pip install -e ./helpers` in the repository's folder, then restart the kernel"
+    return Finding("kit", False, detail, remedy)
+
+
 def packages() -> Finding:
     """Each package that requirements.txt pins with `==`, in that version."""
     pinned = _pinned()
@@ -305,7 +324,7 @@ def _short(path: Path) -> str:
         return str(path)
 
 
-CHECKS = (python, packages, compiled_parts, disk, memory, model_cache, service, port, widgets, credentials)
+CHECKS = (python, kit, packages, compiled_parts, disk, memory, model_cache, service, port, widgets, credentials)
 
 if __name__ == "__main__":
     sys.exit(0 if check() else 1)

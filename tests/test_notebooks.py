@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -79,6 +81,19 @@ def test_every_lesson_has_its_frame(notebook):
 def test_a_copy_elsewhere_passes_in_reverse_order_and_twice_in_a_row(nbval_runs):
     result = nbval_runs.result("reversed")
     assert result.returncode == 0, result.stdout[-3000:]
+
+
+@pytest.mark.parametrize("place", ["beside it", "elsewhere"])
+def test_a_lesson_can_be_tested_from_any_folder(tmp_path, place):
+    """By the first two cells of a lesson: the doctor's, and one whose output names a port that is left out."""
+    folder, lesson = {
+        "beside it": (FOLDER, NAMES[0]),
+        "elsewhere": (tmp_path, FOLDER / NAMES[0]),
+    }[place]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{lesson}::Cell 0", f"{lesson}::Cell 1"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "2 passed" in done.stdout
 
 
 def test_the_second_lesson_passes_alone(nbval_runs):

@@ -46,7 +46,7 @@ ROOMS = {
 MAY_IMPORT = {
     "facts": set(),
     "helpers": {"facts", "outside", "model files"},
-    "exercises": set(),
+    "exercises": {"helpers"},
     "forms": {"facts", "helpers", "outside"},
     "program": {"facts", "outside", "http", "calls", "keeping", "seam", "local", "model files", "tuner's process"},
     "outside": {"facts"},
@@ -82,6 +82,7 @@ LIBRARIES = {
     "urllib3": ("helpers.sdk", "helpers.errors", "helpers.hanging_up"),
     "langchain_core": ("helpers.llm",),
     "ipywidgets": ("helpers.forms",),
+    "pytest": ("helpers.pytest_plugin",),
     "IPython": ("helpers.cell_clock", "helpers.forms", "helpers.plots"),
     "matplotlib": ("helpers.plots",),
     "tqdm": ("helpers.progress_bars",),

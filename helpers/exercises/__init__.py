@@ -2,20 +2,25 @@
 
 In a notebook: `exercises.check("few_shot", shots, model)`, and `exercises.hint("few_shot")` for a hint. A checker
 judges behaviour, never one exact wording; it takes the SDK's model, so that the same exercise works on any endpoint.
-There is one module a lesson: `setup.py`, `chaining.py`, `fine_tuning.py`.
+There is one module a lesson: `setup.py`, `chaining.py`, `fine_tuning.py`. Whatever an answer is, a learner gets a
+sentence and no stack trace; what is no answer of the kind that is asked for is never right.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
+from ..errors import GradientError, one_sentence
 from .chaining import FEW_SHOT_HINT, VERBS, few_shot, few_shot_prompt
 from .fine_tuning import MAX_WORDS, OWN_FACT_HINT, own_fact
 from .not_yet import NotYet
 from .setup import FINISH_HINT, PETS, finish
 
 __all__ = ["MAX_WORDS", "PETS", "VERBS", "NotYet", "attempt", "check", "few_shot_prompt", "hint"]
+
+MAX_SAID = 200  # characters of an error's own words
 
 _EXERCISES: dict[str, tuple[Callable[..., str], str]] = {
     "finish": (finish, FINISH_HINT),
@@ -39,7 +44,7 @@ def check(name: str, *answer: Any) -> None:
 
 
 def attempt(name: str, *answer: Any) -> tuple[bool, str]:
-    """Tries an answer.
+    """Tries an answer of any kind; what an endpoint refuses, or what goes wrong, is a reason like others.
 
     Returns:
         Whether the exercise is solved, and a sentence that says why.
@@ -49,9 +54,13 @@ def attempt(name: str, *answer: Any) -> tuple[bool, str]:
     """
     checker, _ = _exercise(name)
     try:
-        return True, checker(*answer)
-    except NotYet as reason:
+        _require_all(name, checker, answer)
+        with one_sentence("the endpoint"):
+            return True, checker(*answer)
+    except (NotYet, GradientError) as reason:
         return False, str(reason)
+    except Exception as error:  # noqa: BLE001 - no answer, whatever it is, ends in a stack trace
+        return False, f"that can't be tried ({type(error).__name__}{_said(error)})."
 
 
 def hint(name: str) -> None:
@@ -63,7 +72,26 @@ def hint(name: str) -> None:
     print(_exercise(name)[1])
 
 
+def _require_all(name: str, checker: Callable[..., str], answer: tuple[Any, ...]) -> None:
+    """Refuses an answer of too few or too many parts, or whose last one is no model."""
+    wanted = list(inspect.signature(checker).parameters)
+    call = f"exercises.check({name!r}, {', '.join(wanted)})"
+    if len(answer) != len(wanted):
+        raise NotYet(f"an answer to this exercise is given as {call}.")
+    if not callable(getattr(answer[-1], "complete", None)):
+        raise NotYet(f"the model comes last, as in {call}.")
+
+
+def _said(error: Exception) -> str:
+    """An exception's own words, in one line; those of a learner's own object may fail themselves."""
+    try:
+        words = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001
+        words = ""
+    return f": {words[:MAX_SAID]}" if words else ""
+
+
 def _exercise(name: str) -> tuple[Callable[..., str], str]:
-    if name not in _EXERCISES:
+    if not isinstance(name, str) or name not in _EXERCISES:
         raise ValueError(f"There is no exercise {name!r}; there are {', '.join(_EXERCISES)}.")
     return _EXERCISES[name]

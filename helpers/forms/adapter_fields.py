@@ -106,7 +106,7 @@ class AdapterFields(widgets.VBox):
             ValueError: none is chosen.
         """
         if self.value is None:
-            raise ValueError("There is no adapter yet: create one first.")
+            raise ValueError("No adapter is chosen: press Create adapter for a new one, or choose one that is there.")
         return self.value
 
     def _offer_bases(self, bases: list[BaseModel]) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 OnList = Callable[[list["BaseModel"]], object]
 
+A_NEW_ONE = ("a new one: Create adapter makes it", "")  # the first choice where an adapter is to be taught
 FIRST_LIST_SECONDS = 10  # how long a new picker waits for its first list, so that `.value` is there for the next line
 
 
@@ -35,7 +36,7 @@ class ModelPicker(Form):
 
     Args:
         gradient: a client.
-        adapters_only: leave the base models out.
+        adapters_only: leave the base models out, and choose none of the adapters that are there already.
         on_list: told the base models after each listing.
         beside: more buttons, to stand beside Refresh.
     """
@@ -51,6 +52,7 @@ class ModelPicker(Form):
         self._adapters_only = adapters_only
         self._on_list = on_list
         self._weights: dict[str, str] = {}
+        self._listed = False
         self.bases: list[BaseModel] = []
         self.adapters: list[ModelAdapter] = []
         what = "Adapter" if adapters_only else "Model"
@@ -93,22 +95,29 @@ class ModelPicker(Form):
         """
         from gradientai import BaseModel
 
-        models = self.gradient.list_models(only_base=False)
+        models, known = self.gradient.list_models(only_base=False), self.adapters
         self.bases = [model for model in models if isinstance(model, BaseModel)]
         self.adapters = [model for model in models if not isinstance(model, BaseModel)]
         self._weights = sdk.base_model_names(self.gradient)
-        self._offer(choose or self.choice.value)
+        self._offer(choose or self.choice.value or self._just_made(known))
+        self._listed = True
         self._on_list(self.bases)
-        missing = "" if self.choice.options else "There is no adapter yet."
+        missing = "There is no adapter yet." if self._adapters_only and not self.adapters else ""
         self._say(missing)
         return missing
 
+    def _just_made(self, known: Sequence[ModelAdapter]) -> str | None:
+        """The id of an adapter that was not there at the last listing: what the form's code has made, say."""
+        before = {adapter.id for adapter in known}
+        new = [adapter.id for adapter in self.adapters if adapter.id not in before]
+        return new[-1] if new and self._listed and self._adapters_only else None
+
     def _offer(self, chosen_id: str | None) -> None:
-        bases = [] if self._adapters_only else [(base.slug, base.id) for base in self.bases]
+        first = [A_NEW_ONE] if self._adapters_only else [(base.slug, base.id) for base in self.bases]
         adapters = [(f"adapter {self.name(adapter)}", adapter.id) for adapter in self.adapters]
-        self.choice.options = [*bases, *adapters]
+        self.choice.options = [*first, *adapters]
         ids = [id for _, id in self.choice.options]
-        default = self.bases[-1].id if self.bases and not self._adapters_only else (ids[-1] if ids else None)
+        default = first[-1][1] if first else (ids[-1] if ids else None)
         self.choice.value = chosen_id if chosen_id in ids else default
         self._describe()
 

@@ -98,8 +98,9 @@ class SampleFields(widgets.VBox):
         if not files:
             return
         try:
-            self._uploaded = samples.read_file(files[0]["name"], bytes(files[0]["content"]))
-            self._preview.value = _table(files[0]["name"], self._uploaded)
+            name, content = files[0]["name"], bytes(files[0]["content"])
+            self._uploaded = samples.read_file(name, content)
+            self._preview.value = _table(name, self._uploaded, samples.reading_note(name, content))
         except ValueError as error:
             self._uploaded = []
             self._preview.value = as_alert(str(error))
@@ -114,9 +115,9 @@ def _radio(description: str, options: list[str]) -> widgets.RadioButtons:
     return widgets.RadioButtons(options=options, description=description, orientation="horizontal", style=OWN_WIDTH)
 
 
-def _table(name: str, pairs: list[Pair]) -> str:
+def _table(name: str, pairs: list[Pair], note: str) -> str:
     rows = "".join(f"<tr><td>{escaped(p.question)}</td><td>{escaped(p.answer)}</td></tr>" for p in pairs[:PREVIEWED])
     more = f", the first {PREVIEWED} of them" if len(pairs) > PREVIEWED else ""
-    caption = f"{len(pairs)} samples in {name}{more}"
+    caption = f"{len(pairs)} samples in {name}{more}" + (f". {note}" if note else "")
     head = "<tr><th>question</th><th>answer</th></tr>"
     return f'<p role="status">{escaped(caption)}</p><table>{head}{rows}</table>'

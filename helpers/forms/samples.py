@@ -5,17 +5,19 @@ Called by the fine-tune form; it knows nothing of widgets.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import math
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from . import spreadsheets
+
 MAX_FILE_BYTES = 1_000_000
 MAX_NAMED_LINES = 5
+COLUMNS = ("question", "answer")
 EXAMPLE = '{"question": "…", "answer": "…"}'
 
 
@@ -32,7 +34,8 @@ def read_file(name: str, content: bytes) -> list[Pair]:
 
     Args:
         name: the file's name; its ending says what it is.
-        content: JSONL, one object with "question" and "answer" a line, or CSV with these two columns.
+        content: JSONL, one object with "question" and "answer" a line, or CSV with these two columns, as spreadsheets
+            write it.
 
     Returns:
         The pairs, in the file's order; other fields are left out.
@@ -42,16 +45,11 @@ def read_file(name: str, content: bytes) -> list[Pair]:
     """
     if len(content) > MAX_FILE_BYTES:
         raise ValueError(f"{name} is larger than {MAX_FILE_BYTES // 1_000_000} MB: take fewer samples.")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise ValueError(f"{name}, line {line}: this is not UTF-8; save the file as UTF-8.") from None
     readers = {".jsonl": _jsonl, ".csv": _csv}
     if PurePath(name).suffix.lower() not in readers:
         raise ValueError(f"{name} is neither .jsonl nor .csv: save the samples as one of these.")
     pairs, wrong = [], []
-    for line, found in readers[PurePath(name).suffix.lower()](text):
+    for line, found in readers[PurePath(name).suffix.lower()](_decoded(name, content)):
         if isinstance(found, Pair):
             pairs.append(found)
         else:
@@ -62,6 +60,13 @@ def read_file(name: str, content: bytes) -> list[Pair]:
     if not pairs:
         raise ValueError(f"{name} has no samples: each needs a question and an answer.")
     return pairs
+
+
+def reading_note(name: str, content: bytes) -> str:
+    """What to say of a file that was read in an encoding which can't be known for sure; else nothing."""
+    if _encoding(name, content) in (spreadsheets.UTF8, spreadsheets.UTF16):
+        return ""
+    return "It is not in UTF-8, so look whether its letters are right; if not, save it as UTF-8."
 
 
 def check_template(template: str) -> None:
@@ -99,37 +104,61 @@ def to_samples(template: str, pairs: list[Pair], answers_only: bool) -> list[dic
     return [{"inputs": ask + pair.answer} for ask, pair in zip(asked, pairs, strict=True)]
 
 
+def _encoding(name: str, content: bytes) -> str:
+    """A CSV file comes from a spreadsheet; a JSONL file from a program, which says so if it writes no UTF-8."""
+    found = spreadsheets.encoding_of(content)
+    is_csv = PurePath(name).suffix.lower() == ".csv"
+    return found if is_csv or found == spreadsheets.UTF16 else spreadsheets.UTF8
+
+
+def _decoded(name: str, content: bytes) -> str:
+    try:
+        return content.decode(_encoding(name, content))
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(f"{name}, line {line}: this is not UTF-8; save the file as UTF-8.") from None
+
+
 def _jsonl(text: str) -> Iterator[tuple[int, Pair | str]]:
     """Line number, and the pair on it or what is wrong with it."""
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
-            yield number, _pair(json.loads(line))
-        except (json.JSONDecodeError, RecursionError):
+            yield number, _pair(_strict_json(line))
+        except _NoNumber as value:
+            yield number, f"has {str(value)[:20]}, which is no number of JSON; write it between double quotes"
+        except (ValueError, RecursionError):
             yield number, f"is no JSON; a line looks like {EXAMPLE}"
 
 
+class _NoNumber(ValueError):
+    """Raised for what Python's parser takes for a number and JSON, or a computer, has not."""
+
+
+def _strict_json(text: str) -> Any:
+    """JSON without the words that Python adds to it. Numbers stay as they are written: 1.50 is an answer of its own."""
+
+    def refuse(word: str) -> None:
+        raise _NoNumber(word)
+
+    def written(number: str) -> str:
+        return number if math.isfinite(float(number)) else refuse(number)
+
+    return json.loads(text, parse_constant=refuse, parse_float=written, parse_int=str)
+
+
 def _csv(text: str) -> Iterator[tuple[int, Pair | str]]:
-    head = text.split("\n", 1)[0].lower()
-    separator = next((mark for mark in ",;\t" if mark in head), ",")  # spreadsheets write any of the three
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    try:
-        rows.fieldnames = [(name or "").strip().lower() for name in rows.fieldnames or ()]
-        if not {"question", "answer"} <= set(rows.fieldnames):
-            yield 1, "the first line of a CSV file names its columns, and question and answer have to be among them"
-            return
-        for row in rows:
-            yield rows.line_num, _pair(row)
-    except csv.Error as error:
-        yield rows.line_num + 1, f"this row can't be read ({error})"
+    """The same of a row below the one that names the columns."""
+    for number, row in spreadsheets.rows(text, COLUMNS):
+        yield number, row if isinstance(row, str) else _pair(row)
 
 
 def _pair(entry: Any) -> Pair | str:
     """A pair, or what is wrong with the entry."""
     if not isinstance(entry, dict):
         return f"is no object; a line looks like {EXAMPLE}"
-    for name in ("question", "answer"):
+    for name in COLUMNS:
         if name not in entry or entry[name] is None:
             return f"has no {name}"
         if isinstance(entry[name], (dict, list, bool)):

@@ -12,7 +12,6 @@ import math
 import os
 import secrets
 import sys
-from pathlib import Path
 
 from ..environment import LOCAL_TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS, is_loopback, is_token
 
@@ -45,10 +44,12 @@ def main(arguments: list[str] | None = None) -> int:
     except launcher.AlreadyRunning as running:
         return _fail(str(running))
     except OSError as error:
-        return _fail(f"The service can't use {data} or its port: {error.strerror or error}.")
+        return _fail(f"The service can't use {data}: {error.strerror or error}.")
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    from .paths import whole
+
     parser = argparse.ArgumentParser(prog="python -m helpers.service", description="The local Gradient service.")
     parser.add_argument(
         "command",
@@ -59,9 +60,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=_port, default=0, help="port to listen on (default: a free one)")
-    parser.add_argument("--data-dir", type=Path, help="folder for adapters (default: a per-user folder)")
-    parser.add_argument("--cache-dir", type=Path, help="folder for the model (default: a per-user folder)")
-    parser.add_argument("--model", type=Path, help="another GGUF file of the Llama architecture")
+    parser.add_argument("--data-dir", type=whole, help="folder for adapters (default: a per-user folder)")
+    parser.add_argument("--cache-dir", type=whole, help="folder for the model (default: a per-user folder)")
+    parser.add_argument("--model", type=whole, help="another GGUF file of the Llama architecture")
     parser.add_argument("--token", help=f"access token that clients must send (or set {LOCAL_TOKEN_VARIABLE})")
     parser.add_argument("--seed", type=int, help="make sampled answers repeat from start to start")
     parser.add_argument("--idle-hours", type=_hours, default=0, help="end after this long without a call (0: never)")
@@ -104,10 +105,10 @@ def _hours(text: str) -> float:
 
 
 def _settle_token(options: argparse.Namespace) -> None:
-    """A service that others can reach has a token; one that is made here is said once, and only here."""
-    if options.token is None and not is_loopback(options.host):
+    """A service that others can reach has a token. One that is made here is still to be said, by `server.py`."""
+    options.says_token = options.token is None and not is_loopback(options.host)
+    if options.says_token:
         options.token = secrets.token_urlsafe(24)
-        print(f"Access token for this run (GRADIENT_ACCESS_TOKEN): {options.token}", file=sys.stderr, flush=True)
 
 
 def _fail(sentence: str) -> int:

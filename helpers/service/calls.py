@@ -30,6 +30,8 @@ from .scheduler import Kind, Scheduler
 from .store import Adapter, Store
 from .weights_identity import WeightsIdentity
 
+MAX_ADAPTERS = 100  # of one workspace; each takes about 11 MB of disk once it is fine-tuned
+
 
 @dataclass(frozen=True)
 class Export:
@@ -92,6 +94,7 @@ class Calls:
 
         Raises:
             UnknownBaseModel: there is no such base model.
+            TooManyAdapters: the workspace has MAX_ADAPTERS already.
         """
         if base_model_id not in self._base_models:
             raise UnknownBaseModel(base_model_id)
@@ -105,7 +108,7 @@ class Calls:
             version=0,
             updated=datetime.now(timezone.utc),
         )
-        self._store.add(adapter)
+        self._store.add(adapter, MAX_ADAPTERS)
         self._engine.prepare_tuning()  # who creates an adapter is about to fine-tune it
         return adapter
 

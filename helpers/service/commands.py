@@ -13,6 +13,7 @@ from ..environment import TOLERATED_CORES
 from . import launcher
 from .http import metrics
 from .logs import LOG_FILE
+from .store import SET_ASIDE
 
 DONE = 0
 NOTHING_THERE = 1  # no service runs, or there is no log
@@ -21,7 +22,7 @@ FOLLOW_SECONDS = 0.3
 
 
 def status(data: Path) -> int:
-    """Says where the service is, since when, and what it has to do.
+    """Says where the service is, since when, and what it has to do; and which adapters were set aside, if any were.
 
     Args:
         data: the service's data folder.
@@ -29,6 +30,12 @@ def status(data: Path) -> int:
     Returns:
         DONE if it is ready, NOT_YET while it loads, NOTHING_THERE if none runs.
     """
+    code = _say_status(data)
+    _say_set_aside(data)
+    return code
+
+
+def _say_status(data: Path) -> int:
     service = launcher.find(data)
     if service is None:
         return _nothing_runs(data)
@@ -37,6 +44,8 @@ def status(data: Path) -> int:
         print(f"Gradient service at {service.url} (process {service.pid}) is not ready: {health.get('doing')}.")
         return NOT_YET
     print(f"Gradient service ready at {service.url} (process {service.pid}){_figures(launcher.metrics_of(service))}.")
+    if service.others:
+        print(f"Other machines reach it at {' or '.join(service.others)}.")
     return DONE
 
 
@@ -98,6 +107,17 @@ def _follow(path: Path, seen: int) -> None:
         except FileNotFoundError:  # just renamed
             continue
         print(new.decode("ascii", "replace"), end="", flush=True)
+
+
+def _say_set_aside(data: Path) -> None:
+    count = len(list((data / SET_ASIDE).glob("*/*")))
+    if count:
+        folders = "1 adapter folder is" if count == 1 else f"{count} adapter folders are"
+        print(
+            f"{folders} set aside in {data / SET_ASIDE}, which adapters.sqlite3 did not know when a service started. "
+            "Take from there what you need, each version is a PEFT folder, and delete the rest; or put a copy of "
+            f"adapters.sqlite3 that knows them back, and the folders into {data / 'adapters'}."
+        )
 
 
 def _nothing_runs(data: Path) -> int:

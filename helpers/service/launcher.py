@@ -14,8 +14,9 @@ import secrets
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -50,20 +51,23 @@ class Service:
         token: the access token it wants; any will do if it wants none. It is in no repr.
         pid: its process.
         instance: tells this run from others.
+        others: its base URLs for other machines, if it listens for them on every address of this one.
     """
 
     url: str
     token: str = field(repr=False)
     pid: int
     instance: str
+    others: tuple[str, ...] = ()
 
 
 def find(data: Path) -> Service | None:
     """The service that runs on this data folder, ready or still loading, or None."""
     try:
         known = json.loads((data / ADDRESS_FILE).read_text(encoding="utf-8"))
-        service = Service(known["url"], known["token"], known["pid"], known["instance"])
-    except (OSError, ValueError, KeyError, TypeError):
+        others = tuple(known.get("others", ()))  # earlier versions wrote none
+        service = Service(known["url"], known["token"], known["pid"], known["instance"], others)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     _, health = health_of(service)
     return service if health.get("instance") == service.instance else None
@@ -118,9 +122,10 @@ def stop(data: Path) -> bool:
     return True
 
 
-def write_address(data: Path, url: str, token: str | None, instance: str) -> None:
+def write_address(data: Path, url: str, token: str | None, instance: str, others: Sequence[str] = ()) -> None:
     """Called by the service: says where it is, in a file that only its user can read."""
     address = {"url": url, "token": token or "any-token-will-do", "pid": os.getpid(), "instance": instance}
+    address["others"] = list(others)
     private_file.write_json(data / ADDRESS_FILE, address)
 
 
@@ -142,16 +147,25 @@ def only_one(data: Path) -> Iterator[None]:
         with filelock.FileLock(data / "service.lock", timeout=2):
             yield
     except filelock.Timeout:
-        running = find(data)
-        place = f" at {running.url}" if running else ""
-        raise AlreadyRunning(
-            f"Another service{place} is using {data}: use that one, end it, or give this one another --data-dir."
-        ) from None
+        raise AlreadyRunning(_who_runs(data)) from None
+
+
+def _who_runs(data: Path) -> str:
+    running = find(data)
+    if running is None:
+        return (
+            f"Another service, which does not answer, is using {data}: end its process, or give this one another "
+            "--data-dir."
+        )
+    return (
+        f"Another service at {running.url} (process {running.pid}) is using {data}: use that one, end it with "
+        f'`python -m helpers.service stop --data-dir "{data}"`, or give this one another --data-dir.'
+    )
 
 
 def _spawn(data: Path, token: str) -> subprocess.Popen:
     """Starts the service detached from this kernel, so that it outlives it."""
-    environment = {**os.environ, LOCAL_TOKEN_VARIABLE: token, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, **_kit_path(), LOCAL_TOKEN_VARIABLE: token, "PYTHONUNBUFFERED": "1"}
     options = ["--data-dir", str(data), "--idle-hours", str(IDLE_HOURS), "--quiet"]
     command = [sys.executable, "-m", "helpers.service", *options]
     detached = (
@@ -163,6 +177,14 @@ def _spawn(data: Path, token: str) -> subprocess.Popen:
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **detached
         )
+
+
+def _kit_path() -> dict[str, str]:
+    """Where a started Python finds this copy of the kit, which may be on our own `sys.path` and not installed."""
+    kit = str(Path(__file__).resolve().parents[2])
+    if kit == sysconfig.get_path("purelib"):  # a folder of others' packages must not come before the standard library
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [kit, os.environ.get("PYTHONPATH")]))}
 
 
 def _wait_for_address(data: Path, process: subprocess.Popen, token: str) -> Service:

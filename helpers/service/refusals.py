@@ -51,6 +51,20 @@ class NotAnAdapter(Refusal):
         )
 
 
+class TooManyAdapters(Refusal):
+    """Raised when a workspace has as many adapters as it may have.
+
+    Args:
+        limit: how many that is.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"This workspace has {limit} adapters, and more it may not have: delete those that are no longer needed "
+            "(list_models(only_base=False) shows them, delete() deletes one), then create this one again."
+        )
+
+
 class OtherWeights(Refusal):
     """Raised when an adapter is to be used on other weights than those it was tuned on, which it does not fit.
 

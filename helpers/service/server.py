@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..environment import TOKEN_VARIABLE, URL_VARIABLE
 from . import launcher, logs, paths
 from .calls import Calls
 from .http.app import create_app
-from .http.serve import end_cleanly_on_signals, http_server, listen, url_of
+from .http.serve import end_cleanly_on_signals, http_server, listen, url_of, urls_for_others
 from .http.status import Status
-from .store import Store
+from .store import SET_ASIDE, Store
 
 if TYPE_CHECKING:
     import uvicorn
@@ -40,14 +44,20 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
     """
     logs.configure(data, options.quiet)
     status = Status()
-    with listen(options.host, options.port) as bound:
-        url = url_of(options.host, bound.getsockname()[1])
+    try:
+        listening = listen(options.host, options.port)
+    except OSError as error:
+        return _no_port(options, error)
+    with listening as bound:
+        port = bound.getsockname()[1]
+        url, others = url_of(options.host, port), urls_for_others(options.host, port)
         server = http_server(create_app(status, options.token, any_host=any_host))
-        launcher.write_address(data, url, options.token, status.instance)
+        launcher.write_address(data, url, options.token, status.instance, others)
         try:
             logs.event("start", url=url, instance=status.instance)
             failures: list[str] = []
-            loading = threading.Thread(target=_load, args=(options, data, url, status, server, failures), daemon=True)
+            ready = partial(_say_ready, options, url, others)
+            loading = threading.Thread(target=_load, args=(options, data, ready, status, server, failures), daemon=True)
             loading.start()
             _watch_idle(options.idle_hours, status, server)
             end_cleanly_on_signals(server)
@@ -60,15 +70,37 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
             logs.event("end", instance=status.instance)
 
 
+def _no_port(options: argparse.Namespace, error: OSError) -> str:
+    reason = error.strerror or error
+    return (
+        f"It can't listen on {options.host}, port {options.port} ({reason}): take another --port or --host, or end "
+        "what has it; if that is an earlier service, `python -m helpers.service stop` with its --data-dir does."
+    )
+
+
+def _say_ready(options: argparse.Namespace, url: str, others: list[str]) -> None:
+    """Says where the service is, and before it the token that was made for it: the only time that one is said."""
+    if options.says_token:
+        print(f"Access token for this run ({TOKEN_VARIABLE}): {options.token}", file=sys.stderr, flush=True)
+    print(f"Gradient service ready at {url}", flush=True)
+    if others:
+        print(f"For other machines ({URL_VARIABLE}): {' or '.join(others)}", flush=True)
+
+
 def _load(
-    options: argparse.Namespace, data: Path, url: str, status: Status, server: uvicorn.Server, failures: list[str]
+    options: argparse.Namespace,
+    data: Path,
+    ready: Callable[[], None],
+    status: Status,
+    server: uvicorn.Server,
+    failures: list[str],
 ) -> None:
     """Loads the engine behind the running HTTP server, then says that the service is ready."""
     try:
         status.calls = make_calls(options, data, status)
         while not server.started and not server.should_exit:
             time.sleep(0.01)
-        print(f"Gradient service ready at {url}", flush=True)
+        ready()
     except Exception as error:  # noqa: BLE001 - whatever it is, the service can't run
         logs.event("load-failed", logging.ERROR, error, reason=str(error))
         failures.append(str(error))
@@ -84,9 +116,18 @@ def make_calls(options: argparse.Namespace, data: Path, status: Status) -> Calls
 
     found = model_files.ensure(options.cache_dir or paths.cache_dir(), options.model, progress)
     progress("Loading the model", 1.0)
-    store = Store(data)
+    store = open_store(data)
     engine = local_engine(found, seed=options.seed, preload=not options.no_preload)
     return Calls(engine, store)
+
+
+def open_store(data: Path) -> Store:
+    """The adapters of a data folder; the log says if some had to be set aside."""
+    store = Store(data)
+    if store.set_aside:
+        reason = "adapters.sqlite3 does not know them: it was deleted or is an older one"
+        logs.event("set-aside", logging.WARNING, folders=store.set_aside, where=data / SET_ASIDE, reason=reason)
+    return store
 
 
 def local_engine(found: Weights, seed: int | None = None, preload: bool = False) -> LocalEngine:

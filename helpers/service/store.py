@@ -5,7 +5,12 @@
 
 A folder is written under a temporary name, made durable, renamed, and only then does one row in SQLite make it the
 adapter's version. So a kill at any moment leaves either the version before or the version after, and never half of one;
-what no row names is removed at the next start. Called by `calls.py`; methods may be called from several threads.
+what it left is removed at the next start. What no kill can have left, because the database was deleted or is an older
+one, is set aside:
+
+    <data>/adapters-set-aside/<when>/<id>/   folders that were in `adapters` and that no row knows
+
+Called by `calls.py`, `server.py` and `commands.py`; methods may be called from several threads.
 
 A method that raises OSError or sqlite3.Error (disk full, folder read-only, database locked) has changed nothing, and
 the next call works once the cause is gone.
@@ -15,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 import threading
@@ -25,11 +31,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from .refusals import Failed, UnknownAdapter
+from .catalog import is_adapter_id
+from .refusals import Failed, TooManyAdapters, UnknownAdapter
 from .weights_identity import WeightsIdentity
 
+SET_ASIDE = "adapters-set-aside"
 LOCKED_SECONDS = 10  # how long to wait for another program that holds the database
 
+_VERSION = re.compile(r"v[0-9]+")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS adapters (
     id TEXT PRIMARY KEY,
@@ -44,6 +53,7 @@ CREATE TABLE IF NOT EXISTS adapters (
     weights_sha256 TEXT
 )
 """
+_DELETED = "CREATE TABLE IF NOT EXISTS deleted (id TEXT PRIMARY KEY)"  # adapters whose folder may still be there
 _ADDED = ("weights_name", "weights_sha256")  # columns that the databases of earlier versions lack
 _COLUMNS = "id, workspace, name, base_model_id, rank, learning_rate, version, updated, weights_name, weights_sha256"
 
@@ -73,12 +83,16 @@ class Store:
     Args:
         data: folder to keep them in; made if missing.
 
+    Attributes:
+        set_aside: how many adapters' folders this start has set aside, as no row knows them.
+
     Raises:
         Failed: the folder can't be used; the message says why and what to do.
     """
 
     def __init__(self, data: Path) -> None:
         self._folder = data / "adapters"
+        self.set_aside = 0
         self._lock = threading.Lock()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -88,9 +102,10 @@ class Store:
             self._database.execute("PRAGMA synchronous = EXTRA")
             with self._writing() as database:
                 database.execute(_SCHEMA)
+                database.execute(_DELETED)
                 _add_columns(database)
             _sync(data)
-            self._remove_unnamed()
+            self._tidy(data / SET_ASIDE / datetime.now(timezone.utc).strftime("%Y-%m-%dT%H-%M-%S-%f"))
         except (OSError, sqlite3.Error) as error:
             reason = getattr(error, "strerror", None) or error
             raise Failed(
@@ -98,8 +113,16 @@ class Store:
                 "space, or choose another folder with --data-dir."
             ) from error
 
-    def add(self, adapter: Adapter) -> None:
-        """Remembers a new adapter."""
+    def add(self, adapter: Adapter, at_most: int | None = None) -> None:
+        """Remembers a new adapter.
+
+        Args:
+            adapter: it.
+            at_most: how many its workspace may then have.
+
+        Raises:
+            TooManyAdapters: the workspace has that many already.
+        """
         row = (
             adapter.id,
             adapter.workspace,
@@ -112,6 +135,8 @@ class Store:
             *_row_of(adapter.weights),
         )
         with self._writing() as database:
+            if at_most is not None and _count(database, adapter.workspace) >= at_most:
+                raise TooManyAdapters(at_most)
             database.execute(f"INSERT INTO adapters ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def get(self, workspace: str, adapter_id: str) -> Adapter:
@@ -143,6 +168,7 @@ class Store:
         self.get(workspace, adapter_id)
         with self._writing() as database:
             database.execute("DELETE FROM adapters WHERE id = ?", (adapter_id,))
+            database.execute("INSERT OR IGNORE INTO deleted VALUES (?)", (adapter_id,))
         shutil.rmtree(self._folder / adapter_id, ignore_errors=True)  # what stays is removed at the next start
 
     def folder(self, adapter: Adapter) -> Path | None:
@@ -220,14 +246,53 @@ class Store:
             rows = database.execute(f"SELECT {_COLUMNS} FROM adapters {where}", values).fetchall()
         return [_adapter_of(*row) for row in rows]
 
-    def _remove_unnamed(self) -> None:
-        named = {self._version_folder(adapter.id, adapter.version) for adapter in self._select("", ())}
-        for adapter_folder in filter(Path.is_dir, self._folder.iterdir()):  # file managers leave files of their own
-            for folder in adapter_folder.iterdir():
-                if folder not in named:
-                    shutil.rmtree(folder, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                adapter_folder.rmdir()  # succeeds only when nothing is left in it
+    def _tidy(self, aside: Path) -> None:
+        """Removes what deletions and kills have left, and sets aside what they can't have left."""
+        versions = {adapter.id: adapter.version for adapter in self._select("", ())}
+        with self._locked() as database:
+            deleted = {row[0] for row in database.execute("SELECT id FROM deleted")}
+        # What has another name is not ours: file managers leave files of their own, and people copies.
+        for folder in [folder for folder in self._folder.iterdir() if is_adapter_id(folder.name) and folder.is_dir()]:
+            if folder.name in versions:
+                self._tidy_versions(folder, versions[folder.name], aside)
+            elif folder.name in deleted:
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                self._set_aside(folder, aside)
+        if deleted:
+            self._forget_deleted()
+
+    def _tidy_versions(self, adapter_folder: Path, version: int, aside: Path) -> None:
+        """A kill leaves half a version, or a whole one beside the one that its row names, at most one ahead of it."""
+        has_its_own = not version or (adapter_folder / f"v{version}").is_dir()
+        for folder in list(adapter_folder.iterdir()):
+            number = int(folder.name[1:]) if _VERSION.fullmatch(folder.name) else None
+            if number == version:
+                continue
+            if number is None or (has_its_own and number <= version + 1):
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                self._set_aside(folder, aside / adapter_folder.name)
+        with contextlib.suppress(OSError):
+            adapter_folder.rmdir()  # succeeds only when nothing is left in it
+
+    def _set_aside(self, folder: Path, into: Path) -> None:
+        """Moves a folder; one that can't be moved stays where it is, which harms no one."""
+        with contextlib.suppress(OSError):
+            into.mkdir(parents=True, exist_ok=True)
+            folder.rename(into / folder.name)
+            self.set_aside += 1
+
+    def _forget_deleted(self) -> None:
+        """Drops the notes of deletions whose folders are gone, if it can: a full disk is no reason not to start."""
+        with contextlib.suppress(sqlite3.Error), self._writing() as database:
+            for (adapter_id,) in database.execute("SELECT id FROM deleted").fetchall():
+                if not (self._folder / adapter_id).exists():
+                    database.execute("DELETE FROM deleted WHERE id = ?", (adapter_id,))
+
+
+def _count(database: sqlite3.Connection, workspace: str) -> int:
+    return database.execute("SELECT COUNT(*) FROM adapters WHERE workspace = ?", (workspace,)).fetchone()[0]
 
 
 def _add_columns(database: sqlite3.Connection) -> None:

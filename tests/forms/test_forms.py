@@ -233,6 +233,10 @@ def test_a_file_is_previewed_trained_on_and_its_errors_named(tuning, engine):
     upload(tuning, "good.csv", b"question,answer\n" + b"<i>?,Me\n" * 7)
     assert "7 samples in good.csv, the first 5 of them" in tuning.samples._preview.value
     assert "&lt;i&gt;?" in tuning.samples._preview.value
+    assert "UTF-8" not in tuning.samples._preview.value
+    upload(tuning, "old.csv", b"question;answer\r\nO\xf9?;L\xe0\r\n")
+    assert "1 samples in old.csv. It is not in UTF-8" in tuning.samples._preview.value
+    upload(tuning, "good.csv", b"question,answer\n" + b"<i>?,Me\n" * 7)
     press(tuning, "Fine-tune")
     assert len(engine.tunings[0][0]) == 7
 
@@ -255,6 +259,33 @@ def test_the_code_makes_the_adapter_that_is_described_when_there_is_none(gradien
     press(form.adapter.picker, "Refresh")
     assert form.value.name == "from code"
     assert (engine.tunings[0][1].rank, engine.tunings[0][1].learning_rate) == (4, 0.01)
+
+
+def test_a_new_adapter_is_offered_before_those_that_are_there(gradient, base, engine):
+    lessons = [base.create_model_adapter(name=f"lesson 3, {number}") for number in range(2)]
+    form = forms.fine_tune_form(gradient, "Who?", "Me!", name="mine")
+    assert form.value is None
+    assert "Create adapter" in form.adapter.picker.choice.label
+    assert "create_model_adapter" in form.code
+    for button in ("Fine-tune", "Ask", "Delete adapter"):
+        assert "No adapter is chosen" in refused(form, button)
+    press(form.adapter.picker, "Refresh")
+    assert form.value is None
+    press(form, "Create adapter")
+    press(form, "Fine-tune")
+    assert form.value.name == "mine"
+    press(form.adapter.picker, "Refresh")
+    assert form.value.name == "mine"
+    assert len(engine.tunings) == 1
+    form.adapter.picker.choice.value = lessons[0].id
+    assert form.value.name == "lesson 3, 0"
+
+
+def test_deleting_chooses_no_other_adapter(gradient, base, tuning):
+    base.create_model_adapter(name="not to be taught by mistake")
+    press(tuning, "Delete adapter")
+    press(tuning, "Really delete?")
+    assert tuning.value is None
 
 
 def test_deleting_asks_once_more(gradient, tuning):

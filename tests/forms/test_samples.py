@@ -38,6 +38,80 @@ def test_the_lessons_own_data_set_is_one():
     assert len(pairs) == 20
 
 
+SPREADSHEET = 'question;answer;note\r\n"Où, ""là"";\r\noder da?";Über Spaß;\r\n;;\r\n\r\nWo?;Café;"a;b"\r\n;;\r\n'
+READ = [Pair('Où, "là";\r\noder da?', "Über Spaß"), Pair("Wo?", "Café")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        SPREADSHEET.encode("utf-8-sig"),
+        SPREADSHEET.encode("cp1252"),
+        SPREADSHEET.encode("utf-16"),
+        f"sep=;\r\n{SPREADSHEET}".encode(),
+        f"\r\n{SPREADSHEET}".encode(),
+        SPREADSHEET.replace("question", '" Question "').replace("note", "").encode(),
+    ],
+    ids=["UTF-8", "Windows", "Unicode text", "told separator", "empty first line", "a column without a name"],
+)
+def test_what_a_spreadsheet_writes_is_read(content):
+    assert samples.read_file("a.csv", content) == READ
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_every_separator_line_end_and_mark_is_read(separator, ends, encoding):
+    table = [["question", "answer"], ['"Who; or, what\tis | it?"', "Zoë"], ["When?", "Now"]]
+    text = "".join(separator.join(row) + ends for row in table)
+    expected = [Pair("Who; or, what\tis | it?", "Zoë"), Pair("When?", "Now")]
+    assert samples.read_file("a.csv", text.encode(encoding)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"), [("Où? »Spaß« – “très”, 5 €", "cp1252"), ("é\rü", "mac_roman"), ("é, ü – €", "utf-8")]
+)
+def test_the_encoding_is_told_and_a_guess_is_said(text, encoding):
+    content = f'question\tanswer\r"{text}"\tà\r'.replace("\r", "\r" if encoding == "mac_roman" else "\r\n").encode(
+        encoding
+    )
+    (pair,) = samples.read_file("a.csv", content)
+    assert pair.answer == "à"
+    assert pair.question.split() == text.split()
+    assert ("letters" in samples.reading_note("a.csv", content)) == (encoding != "utf-8")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "|"])
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("question,answer", "Who won, and why?,Me"),
+        ("question,answer", "Who won?,Me, and you"),
+        ("question,answer", "Who won, and why?,"),
+        ("answer,question", "Me,Who won, and why?"),
+        ("id,question,answer", "7,Who won, and why?,Me"),
+        ("question,answer,note", "Who won, and why?,Me"),
+        ("question,answer,note", "Who won, and why?,Me,sure"),
+    ],
+)
+def test_a_text_that_was_cut_at_its_own_separator_is_refused_with_its_line(separator, head, row):
+    text = "\n".join([head, "Q,A,B"[: 2 * head.count(",") + 1], row, ""]).replace(",", separator)
+    with pytest.raises(ValueError, match="double quotes") as caught:
+        samples.read_file("a.csv", text.encode())
+    assert str(caught.value).startswith("a.csv, line 3: ")
+
+
+def test_a_space_after_every_separator_is_no_cut():
+    expected = [Pair("Who?", "Me")]
+    assert samples.read_file("a.csv", b"question, answer\nWho?, Me\n") == expected
+    assert samples.read_file("a.csv", b"question, answer, note\nWho?, Me, sure\n") == expected
+
+
+def test_a_row_of_several_lines_is_named_by_its_first():
+    with pytest.raises(ValueError, match="line 4: has no answer"):
+        samples.read_file("a.csv", b'question,answer\n"a\nb",A\n"c\nd"\n')
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -45,6 +119,21 @@ def test_the_lessons_own_data_set_is_one():
         ("a.jsonl", b'{"question": "Q"}\n[1]', "line 1: has no answer; line 2: is no object"),
         ("a.jsonl", b'{"question": " ", "answer": "A"}', "line 1: its question is empty"),
         ("a.jsonl", b'{"question": "Q", "answer": ["A"]}', "line 1: its answer is no text"),
+        *[
+            (
+                "a.jsonl",
+                f'{{"question": "Q", "answer": "A"}}\n{line}'.encode(),
+                f"line 2: has {word}, which is no number",
+            )
+            for word in ("NaN", "Infinity", "-Infinity", "1e999", "-1E+400")
+            for line in (
+                f'{{"question": "a", "answer": {word}}}',
+                f'{{"question": {word}, "answer": "b"}}',
+                f'{{"question": "a", "answer": "b", "score": [{{"of": {word}}}]}}',
+            )
+        ],
+        ("a.jsonl", b"NaN", "line 1: has NaN"),
+        ("a.jsonl", b'{"question": "Q", "answer": nan}', "line 1: is no JSON"),
         ("a.jsonl", b"[" * 100_000, "line 1: is no JSON"),
         ("a.jsonl", b"x\n" * 9, "and 4 lines more"),
         ("a.jsonl", b"\n\n", "has no samples"),
@@ -53,6 +142,9 @@ def test_the_lessons_own_data_set_is_one():
         ("a.csv", b"q,a\nQ,A\n", "line 1: the first line of a CSV file names its columns"),
         ("a.csv", b'question,answer\n"Q,A\n', "a.csv, line 2: "),
         ("a.csv", b"", "line 1: the first line"),
+        ("a.csv", b"question,answer,answer\nQ,A,B\n", "line 1: the first line names the column answer twice"),
+        ("a.csv", b"sep=;\nquestion;answer\nQ\n", "line 3: has no answer"),
+        ("a.csv", "question,answer\né,ü\nö,".encode() + b"\xff", "line 3: this is not UTF-8"),
         ("a.xlsx", b"PK", "neither .jsonl nor .csv"),
         ("a.csv", b"x" * 1_000_001, "larger than 1 MB"),
     ],
@@ -62,6 +154,13 @@ def test_what_is_wrong_is_said_with_its_line(name, content, said):
         samples.read_file(name, content)
     assert said in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+def test_numbers_are_learned_as_they_are_written_and_words_are_words():
+    numbers = ("1.50", "-0", "1e3", "9" * 5000, "0.1")
+    text = "\n".join(f'{{"question": "How much?", "answer": {number}}}' for number in numbers)
+    assert [pair.answer for pair in samples.read_file("a.jsonl", text.encode())] == list(numbers)
+    assert samples.read_file("a.jsonl", b'{"question": "What is it?", "answer": "NaN"}')[0].answer == "NaN"
 
 
 def test_samples_train_on_all_or_on_the_answers_only():

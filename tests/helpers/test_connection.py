@@ -12,8 +12,20 @@ from gradientai import Gradient
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import PromptTemplate
 
-from helpers import GradientError, GradientLLM, auth, connect, forms, sdk, stop_local_service
-from helpers.environment import CACHE_DIR_VARIABLE, LOCAL_WORKSPACE
+from helpers import (
+    GradientError,
+    GradientLLM,
+    adapter_folder,
+    auth,
+    connect,
+    connection,
+    doctor,
+    forms,
+    sdk,
+    stop_local_service,
+)
+from helpers.environment import CACHE_DIR_VARIABLE, CREDENTIALS_FILE_VARIABLE, DATA_DIR_VARIABLE, LOCAL_WORKSPACE
+from helpers.service import __main__ as program
 from helpers.service import launcher, paths
 from tests.conftest import TOKEN, WORKSPACE, file_mode
 from tests.stub.server import ThreadedServer
@@ -78,6 +90,71 @@ def test_a_running_service_is_found_and_its_address_is_private(server, capsys):
     assert gradient.workspace_id == LOCAL_WORKSPACE
     assert os.environ["GRADIENT_API_URL"] == server.url
     assert connect(quiet=True).list_models(only_base=True)  # what connect() set itself is not taken for the user's
+
+
+@pytest.fixture
+def in_a_folder_of_its_own(server, engine, tmp_path, monkeypatch):
+    """A service on another data folder than the per-user one."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    server.use(engine, folder)
+    launcher.write_address(folder, server.url, TOKEN, server.status.instance)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_a_data_folder_that_connect_was_given_is_remembered(in_a_folder_of_its_own, tmp_path, monkeypatch, capsys):
+    gradient = connect(data_dir="mine", quiet=True)
+    adapter = gradient.get_base_model(base_model_slug="nous-hermes2").create_model_adapter(name="a")
+    adapter.fine_tune(samples=[{"inputs": "x"}])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert adapter_folder(adapter) == in_a_folder_of_its_own / "adapters" / adapter.id / "v1"
+    assert "running at" in doctor.service().detail
+    assert connect(quiet=True).get_model_adapter(model_adapter_id=adapter.id).id == adapter.id
+    stopped = []
+    monkeypatch.setattr(launcher, "stop", lambda data: stopped.append(data) or True)
+    stop_local_service()
+    stop_local_service(data_dir="another")
+    assert stopped == [in_a_folder_of_its_own, tmp_path / "elsewhere" / "another"]
+
+
+def test_an_adapter_is_found_after_connecting_to_another_data_folder(in_a_folder_of_its_own, server, tmp_path):
+    gradient = connect(data_dir=in_a_folder_of_its_own, quiet=True)
+    adapter = gradient.get_base_model(base_model_slug="nous-hermes2").create_model_adapter(name="a")
+    adapter.fine_tune(samples=[{"inputs": "x"}])
+    launcher.write_address(tmp_path / "data", server.url, TOKEN, server.status.instance)
+    connect(data_dir=tmp_path / "data", quiet=True)
+    assert paths.data_dir() == tmp_path / "data"
+    assert adapter_folder(adapter).is_relative_to(in_a_folder_of_its_own)
+
+
+@pytest.mark.parametrize("written", ["~/a folder", "~"])
+def test_a_tilde_is_the_home_folder_wherever_a_folder_is_named(tmp_path, monkeypatch, written):
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    meant = tmp_path / written.removeprefix("~").removeprefix("/")
+    for variable in (DATA_DIR_VARIABLE, CACHE_DIR_VARIABLE, CREDENTIALS_FILE_VARIABLE):
+        monkeypatch.setenv(variable, written)
+    options = program._parse(["--data-dir", written, f"--cache-dir={written}", "--model", written])
+    named = [options.data_dir, options.cache_dir, options.model, connection._data_folder(written)]
+    assert named == [meant] * 4
+    assert [paths.data_dir(), paths.cache_dir(), auth.credentials_file()] == [meant] * 3
+
+
+def test_a_folder_is_named_from_the_root_on_and_the_home_of_no_one_is_a_folder_like_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(DATA_DIR_VARIABLE, "here")
+    assert paths.data_dir() == tmp_path / "here"
+    assert paths.whole("~no-such-user/x").parts[-2:] == ("~no-such-user", "x")
+
+
+def test_a_data_folder_that_could_not_be_used_is_not_remembered(tmp_path):
+    before = paths.data_dir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GradientError):
+        connect(data_dir=tmp_path / "file")
+    assert paths.data_dir() == before
 
 
 def test_hosted_does_not_take_the_local_service_for_the_endpoint(server, monkeypatch):

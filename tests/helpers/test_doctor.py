@@ -147,6 +147,46 @@ def test_the_doctor_the_package_and_the_readme_agree_on_the_pythons():
     assert f"You need Python {oldest} to {major}.{minor} " in readme
 
 
+def test_an_installed_kit_is_ok():
+    found = subprocess.CompletedProcess([], 0, f"{ROOT / 'helpers' / '__init__.py'}\n", "")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "run", lambda *arguments, **options: found)
+        assert_ok(doctor.kit(), "from any folder")
+
+
+@pytest.fixture
+def copied_kit(tmp_path) -> Path:
+    """The kit in a folder that no Python knows."""
+    shutil.copytree(ROOT / "helpers", tmp_path / "kit" / "helpers", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "kit"
+
+
+def with_the_kit_on_its_path(kit: Path, script: str) -> subprocess.CompletedProcess:
+    """Runs a script in the temporary folder, as a notebook that begins with `sys.path.insert` would."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(kit)!r}); {script}"]
+    return subprocess.run(command, cwd=kit.parent, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_a_kit_on_the_path_alone_fails(monkeypatch, copied_kit):
+    done = with_the_kit_on_its_path(copied_kit, "from helpers import doctor; print(doctor.kit())")
+    assert done.stdout.startswith("[FAIL] kit: ")  # the tests' Python may have another copy
+    assert "pip install -e ./helpers" in done.stdout
+    importing_gives(monkeypatch, 1, "ModuleNotFoundError: No module named 'helpers'")
+    assert_fails(doctor.kit(), "this program's own path alone", "pip install -e ./helpers")
+
+
+def test_a_service_runs_the_copy_of_the_kit_that_starts_it(copied_kit):
+    script = (
+        "import subprocess; from helpers.service import launcher; from pathlib import Path; "
+        "real = subprocess.Popen; look = [sys.executable, '-c', 'import helpers; print(helpers.__file__)']; "
+        "subprocess.Popen = lambda command, env, **options: real(look, env=env); "
+        "launcher._spawn(Path('.'), 'a-token').wait(60)"
+    )
+    done = with_the_kit_on_its_path(copied_kit, script)
+    assert Path(done.stdout.strip()) == copied_kit.resolve() / "helpers" / "__init__.py", done.stderr
+
+
 @pytest.fixture
 def requirements(tmp_path, monkeypatch) -> Path:
     file = tmp_path / "requirements.txt"

@@ -8,12 +8,104 @@ from helpers import exercises
 from helpers.service.engine import Completion
 
 
+class Hostile:
+    """An object that fails at whatever is asked of it."""
+
+    def _fail(self, *_):
+        raise RuntimeError(self)
+
+    __getattr__ = __repr__ = __str__ = __len__ = __iter__ = __bool__ = __eq__ = __hash__ = __contains__ = _fail
+
+
+ROOM = "max_generated_token_count"
+# What is an answer to no exercise, whatever the model says.
+NONSENSE = [
+    *(None, True, 0, -1, 3.5, float("nan"), 10**30, "", " ", "?", "text", "\ud800", "x" * 100_000, b"bytes", object()),
+    *([], (), {}, set(), [None], [[]], [()], [1, 2], range(3), iter([("walk", "walked")]), len, int, ValueError("x")),
+    *(("walk", "walked"), "walk walked", {"walk": "walked"}, {("walk", "walked")}, [{"walk": "walked"}]),
+    *([("walk",)], [("walk", "walked", "x")], [("walk", None)], [("", "")], [("1", "2")], [("walk", "wal\nked")]),
+    *(
+        [["walk", "walked"], "go"],
+        [("walk", "walked\n\nPresent: jump\nPast: jumped")],
+        [("JUMP", "x")],
+        [("to run", "x")],
+    ),
+    *({"temperature": 0.9}, {ROOM: 30, "temperature": 0.9}, {ROOM: None}, {ROOM: "30"}, {ROOM: 3.5}, {ROOM: True}),
+    *({ROOM: 0}, {ROOM: -1}, {ROOM: 10**9}, {ROOM: 30, "query": "Hi"}, {ROOM: 30, 1: 2}, {ROOM: 30, "top_k": "x"}),
+    *({ROOM: 30, "guidance": {"type": "choice", "value": ["dogs."]}}, {ROOM: 30, None: None}, [(ROOM, 30)]),
+    *(Hostile(), [Hostile()], [(Hostile(), Hostile())], {ROOM: Hostile()}, {ROOM: 30, "temperature": Hostile()}),
+]
+
+
+@pytest.fixture
+def obliging(engine, monkeypatch):
+    """A model that says what is wanted, as soon as it is asked for it."""
+    plain = engine.complete
+
+    def complete(request, slug, adapter, given_up):
+        if adapter is not None:
+            return plain(request, slug, adapter, given_up)
+        verb = request.prompt.split("Present: ")[-1].split("\n")[0]
+        return Completion(f" {exercises.VERBS.get(verb, 'dogs.')}", "stop")
+
+    monkeypatch.setattr(engine, "complete", complete)
+
+
+def assert_not_yet(name, *answer):
+    solved, reason = exercises.attempt(name, *answer)
+    assert solved is False
+    assert reason.endswith(".")
+    assert "\n" not in reason
+    assert len(reason) < 400
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE, ids=range(len(NONSENSE)))
+def test_no_exercise_takes_nonsense_or_ends_in_a_stack_trace(base, gradient, obliging, nonsense):
+    assert_not_yet("finish", nonsense, base)
+    assert_not_yet("few_shot", nonsense, base)
+    assert_not_yet("own_fact", nonsense, nonsense, base)
+    if not isinstance(nonsense, str):
+        assert_not_yet("own_fact", "Who is it?", nonsense, base)
+        assert_not_yet("own_fact", nonsense, "Admiral Plum", base)
+    assert len(gradient.list_models(only_base=False)) == 3
+
+
+@pytest.mark.parametrize("name", ["finish", "few_shot", "own_fact"])
+def test_no_exercise_takes_what_is_no_model_or_another_number_of_answers(base, obliging, name):
+    right = {"finish": ({ROOM: 30},), "few_shot": ([("walk", "walked")],), "own_fact": ("Who is it?", "Admiral Plum")}
+    assert exercises.attempt(name, *right[name], base)[0] is True
+    for nonsense in NONSENSE:
+        assert_not_yet(name, *right[name], nonsense)
+    for answer in ((), right[name], (base,), (base, *right[name]), (*right[name], base, base)):
+        assert_not_yet(name, *answer)
+    assert_not_yet(name, *right[name], type(base))
+
+
+def test_what_the_endpoint_refuses_is_a_reason_and_a_dead_one_too(base, engine, monkeypatch):
+    engine.fail = RuntimeError("secret")
+    for name, answer in (("finish", {ROOM: 30}), ("few_shot", [("walk", "walked")])):
+        assert_not_yet(name, answer, base)
+    adapter = base.create_model_adapter(name="a")
+    adapter.delete()
+    assert "There is no model adapter" in exercises.attempt("finish", {ROOM: 30}, adapter)[1]
+    monkeypatch.setattr(base._api_instance.api_client.configuration, "host", "http://127.0.0.1:9/api")
+    assert "Nothing answers" in exercises.attempt("finish", {ROOM: 30}, base)[1]
+
+
+@pytest.mark.parametrize("name", [None, [], {}, "", "no such", Hostile])
+def test_an_exercise_that_there_is_not_is_said_with_those_there_are(name):
+    with pytest.raises(ValueError, match="few_shot"):
+        exercises.check(name, {}, None)
+
+
 def test_the_first_exercise_wants_an_answer_that_ends_by_itself(base, engine, monkeypatch):
     assert exercises.attempt("finish", {"max_generated_token_count": 4}, base)[0] is False
     monkeypatch.setattr(engine, "complete", lambda *_: Completion(" dogs.", "stop"))
-    assert exercises.attempt("finish", {}, base) == (True, "It ended by itself: 'dogs.'.")
+    room = {"max_generated_token_count": 30}
+    assert exercises.attempt("finish", room, base) == (True, "It ended by itself: 'dogs.'.")
+    assert exercises.attempt("finish", {**room, "temperature": 0}, base)[0] is True
     monkeypatch.setattr(engine, "complete", lambda *_: Completion("", "stop"))
-    assert "nothing" in exercises.attempt("finish", {}, base)[1]
+    assert "nothing" in exercises.attempt("finish", room, base)[1]
 
 
 def test_the_second_exercise_wants_verbs_that_were_not_shown(base, engine, monkeypatch):
@@ -43,6 +135,12 @@ def test_the_third_exercise_says_what_is_wrong(base, question, answer, word):
     assert word in exercises.attempt("own_fact", question, answer, base)[1]
 
 
+def test_a_part_of_a_word_is_no_answer(base, engine, monkeypatch):
+    monkeypatch.setattr(engine, "complete", lambda *_: Completion(" Anything, Admiral  plum.", "stop"))
+    assert "after the fine-tune it says" in exercises.attempt("own_fact", "Which?", "An", base)[1]
+    assert "knew that already" in exercises.attempt("own_fact", "Which?", "admiral Plum", base)[1]
+
+
 def test_the_third_exercise_teaches_and_cleans_up(base, gradient):
     solved, reason = exercises.attempt("own_fact", "Who is it?", "Admiral Plum", base)
     assert solved is True
@@ -51,7 +149,7 @@ def test_the_third_exercise_teaches_and_cleans_up(base, gradient):
 
 
 def test_check_prints_a_verdict_and_hint_a_hint(base, capsys):
-    exercises.check("finish", {}, base)
+    exercises.check("finish", {ROOM: 4}, base)
     exercises.hint("finish")
     out = capsys.readouterr().out
     assert out.startswith("Not yet: ")

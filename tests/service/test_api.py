@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from gradientai import CapabilityFilterOption
 from gradientai.openapi.client.exceptions import BadRequestException, NotFoundException, ServiceException
 
-from helpers.service import refusals
+from helpers.service import calls, refusals
 from helpers.service.catalog import CLASSIC_MODELS
 from helpers.service.http.guard import MAX_BODY_BYTES
 from tests.conftest import TOKEN, WORKSPACE
-from tests.support.http_call import BASE_ID, HEADERS, call
+from tests.support.http_call import BASE_ID, HEADERS, call, fetch
 
 
 def message_of(error) -> str:
@@ -109,6 +111,22 @@ def test_another_workspace_sees_nothing(server, base):
         never_was = call(server, method, f"/api/models/{uuid.uuid4()}_model_adapter{path}", body, theirs)
         assert found[0] == never_was[0] == 404
         assert found[1]["type"] == never_was[1]["type"] == "unknownModelAdapter"
+
+
+def test_a_workspace_has_a_limit_of_adapters_and_other_workspaces_do_not_count(server, base, monkeypatch):
+    monkeypatch.setattr(calls, "MAX_ADAPTERS", 3)
+    body = {"model": {"name": "n", "baseModelId": BASE_ID}}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: call(server, "POST", "/api/models", body)[:2], range(8)))
+    assert sorted(status for status, _ in answers) == [200] * 3 + [409] * 5
+    message = next(answer["message"] for status, answer in answers if status == 409)
+    assert message.startswith("This workspace has 3 adapters")
+    assert "delete" in message
+    assert call(server, "POST", "/api/models", body, {**HEADERS, "x-gradient-workspace-id": "another"})[0] == 200
+    made = next(answer["id"] for status, answer in answers if status == 200)
+    assert call(server, "DELETE", f"/api/models/{made}")[0] == 200
+    base.create_model_adapter(name="again")
+    assert call(server, "POST", "/api/models", body)[0] == 409
 
 
 # --- refusals: one envelope, the right status, a sentence, and the next request is fine
@@ -364,6 +382,21 @@ def test_a_loading_service_says_so_and_a_ready_one_is_healthy(server):
     assert (status, headers["retry-after"]) == (503, "2")
     assert "Downloading" in answer["message"]
     server.status.calls = calls
+
+
+def test_the_page_of_calls_needs_no_network_and_leaves_nothing_out(server):
+    status, page, headers = fetch(server, "GET", "/docs", headers={})
+    page = page.decode()
+    assert (status, headers["content-type"].split(";")[0]) == (200, "text/html")
+    assert not re.search(r"//|<script|<link|<img|src=|url\(|@import", page)
+    _, described, _ = call(server, "GET", "/openapi.json", headers={})
+    for path, methods in described["paths"].items():
+        assert all(f"<code>{method.upper()} {path}</code>" in page for method in methods)
+    assert set(described["components"]["schemas"]) == set(re.findall(r'<h3 id="(\w+)">', page))
+    assert set(re.findall(r'href="#(\w+)"', page)) <= set(described["components"]["schemas"])
+    assert "<code>maxGeneratedTokenCount</code> (may be left out): integer, above 0, below 512 or null" in page
+    for other in ("/redoc", "/docs/oauth2-redirect"):
+        assert call(server, "GET", other, headers={})[0] == 404
 
 
 def test_every_documented_path_is_in_the_openapi_page(server):

@@ -23,6 +23,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 
+from helpers.service import calls
 from helpers.service.engine import AdapterState
 from helpers.service.http import guard, schemas
 from helpers.service.http.app import create_app
@@ -109,6 +110,7 @@ class Room(ThreadedServer):
 def room(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(guard, "BODY_SECONDS", 1)  # some headers announce a body that does not come
+        patch.setattr(calls, "MAX_ADAPTERS", 10_000)  # a right body makes one each time
         running = Room(tmp_path_factory.mktemp("room"))
         yield running
         running.stop()

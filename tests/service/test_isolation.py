@@ -17,6 +17,7 @@ import pytest
 from helpers.environment import LOCAL_TOKEN_VARIABLE
 from helpers.service import __main__ as program
 from helpers.service import catalog, launcher, logs
+from helpers.service import server as serving
 from helpers.service.http import guard
 from helpers.service.refusals import UnknownAdapter
 from helpers.service.store import Adapter, Store
@@ -52,12 +53,33 @@ def room(tmp_path):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.20", "classroom.example", "", "127.0.0.1.example"])
-def test_an_address_that_others_reach_gets_a_token_said_once(host, capsys, monkeypatch):
+def test_an_address_that_others_reach_gets_a_token_said_once_and_when_it_holds(host, capsys, monkeypatch):
     monkeypatch.delenv(LOCAL_TOKEN_VARIABLE, raising=False)
     options = program._parse(["--host", host])
     program._settle_token(options)
     assert len(options.token) >= 32
+    assert capsys.readouterr().err == ""
+    serving._say_ready(options, "http://x/api", [])
     assert capsys.readouterr().err.count(options.token) == 1
+
+
+@pytest.mark.parametrize("fault", ["held folder", "taken port", "no model"])
+def test_a_start_that_fails_says_no_token(tmp_path, capsys, monkeypatch, fault):
+    monkeypatch.delenv(LOCAL_TOKEN_VARIABLE, raising=False)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    made = []
+    monkeypatch.setattr(secrets, "token_urlsafe", lambda *_: made.append("a-token-that-is-said-to-no-one") or made[0])
+    monkeypatch.setattr(serving, "make_calls", lambda *_: 1 / 0)
+    monkeypatch.setattr(serving, "end_cleanly_on_signals", lambda _: None)
+    (tmp_path / "another").mkdir()
+    taken = socket.create_server(("0.0.0.0", 0))
+    port = taken.getsockname()[1] if fault == "taken port" else 0
+    with taken, launcher.only_one(tmp_path if fault == "held folder" else tmp_path / "another"):
+        assert program.main(["--host", "0.0.0.0", "--port", str(port), "--data-dir", str(tmp_path), "--quiet"]) == 1
+    assert made
+    said = capsys.readouterr()
+    assert "failed" in said.err
+    assert made[0] not in said.out + said.err
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
@@ -65,6 +87,7 @@ def test_this_machines_own_address_needs_no_token(host, capsys, monkeypatch):
     monkeypatch.delenv(LOCAL_TOKEN_VARIABLE, raising=False)
     options = program._parse(["--host", host])
     program._settle_token(options)
+    serving._say_ready(options, "http://x/api", [])
     assert (options.token, capsys.readouterr().err) == (None, "")
 
 
@@ -79,6 +102,7 @@ def test_generated_tokens_differ_and_a_given_one_is_kept_unsaid(capsys, monkeypa
     capsys.readouterr()
     options = program._parse(["--host", "0.0.0.0", "--token", TOKEN])
     program._settle_token(options)
+    serving._say_ready(options, "http://x/api", [])
     assert (options.token, TOKEN in capsys.readouterr().err) == (TOKEN, False)
 
 

@@ -19,6 +19,7 @@ from helpers.environment import LOCAL_TOKEN_VARIABLE
 from helpers.service import __main__ as program
 from helpers.service import commands, launcher, logs
 from helpers.service.engine import Load
+from helpers.service.http import serve
 from tests.conftest import ROOT, TOKEN, WORKSPACE, file_mode
 from tests.stub.server import ThreadedServer
 from tests.support.fake_engine import FakeEngine
@@ -281,6 +282,32 @@ def test_logs_follow_what_is_added_past_a_new_file(tmp_path):
         following.wait(10)
 
 
+def test_a_service_that_runs_already_is_named_with_the_command_that_ends_it(start_service, tmp_path, capsys):
+    service = start_service(tmp_path / "a room", module="tests.support.fake_service")
+    assert program.main(["--data-dir", str(service.data)]) == 1
+    said = capsys.readouterr().err
+    assert f"{service.url} (process {service.process.pid})" in said
+    command = re.search(r"`python -m helpers\.service (.*?)`", said)[1]
+    assert program.main(shlex.split(command)) == commands.DONE
+    assert service.process.wait(10) == 0
+
+
+def test_a_service_that_holds_the_folder_and_does_not_answer_is_no_other_one(tmp_path, capsys):
+    with launcher.only_one(tmp_path):
+        assert program.main(["--data-dir", str(tmp_path)]) == 1
+    assert "does not answer" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_named_with_what_frees_it(server, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(logs, "configure", lambda *_: None)  # pytest's own is not to be replaced
+    port = server.url.split(":")[2].removesuffix("/api")
+    assert program.main(["--data-dir", str(tmp_path / "other"), "--port", port, "--quiet"]) == 1
+    said = capsys.readouterr().err
+    assert f"port {port} (" in said
+    assert "helpers.service stop" in said
+    assert said.count("\n") == 1
+
+
 # --- the instructor's recipe in notebooks/README.md
 
 
@@ -329,6 +356,34 @@ def test_the_recipe_for_a_room_works_as_it_is_written(start_service, tmp_path, m
     assert (
         capsys.readouterr().out == f"Connected to the local Gradient service at {service.url}, workspace learner_07.\n"
     )
+
+
+@pytest.mark.parametrize(("every", "here"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::0", "[::1]")])
+def test_what_listens_for_others_says_where_they_reach_it(monkeypatch, every, here):
+    monkeypatch.setattr(serve.socket, "gethostname", lambda: "the-machine")
+    assert serve.url_of(every, 8080) == f"http://{here}:8080/api"
+    assert serve.urls_for_others(every, 8080)[0] == "http://the-machine:8080/api"
+    said = " ".join(serve.urls_for_others(every, 8080))
+    assert not any(name in said for name in ("127.0.0.1", "0.0.0.0", "[::"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "192.168.1.20", "classroom.example"])
+def test_what_listens_on_one_address_is_reached_there_alone(host):
+    assert serve.urls_for_others(host, 8080) == []
+    assert host in serve.url_of(host, 8080)
+
+
+def test_a_room_says_at_its_start_and_in_its_status_where_others_reach_it(start_service, tmp_path, capsys):
+    service = start_service(tmp_path / "room", "--host", "0.0.0.0", module="tests.support.fake_service")
+    port = service.url.rsplit(":", 1)[1]
+    line = service.process.stdout.readline()
+    assert line.startswith("For other machines (GRADIENT_API_URL): http://")
+    assert line.rstrip().endswith(f":{port}")
+    assert "127.0.0.1" not in line
+    assert commands.status(service.data) == commands.DONE
+    said = capsys.readouterr().out.splitlines()
+    assert said[1] == f"Other machines reach it at {line.split(': ', 1)[1].strip()}."
+    service.stop()
 
 
 def test_both_shells_are_told_the_same():

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import nbformat
 
-from tests.support.notebooks import FOLDER, NAMES, ROOT, code_cells, read
+from tests.support.notebooks import FOLDER, NAMES, code_cells, read
 
 CHANGES = {
     "an answer": ("The Dallas Cowboys!'", "The Dallas Cowboys?'"),
@@ -31,8 +31,7 @@ CHANGES = {
 def nbval(*files, cwd) -> subprocess.CompletedProcess:
     """Runs nbval in a process of its own, with a stub server of its own, outside the checkout."""
     options = ["-p", "helpers.pytest_plugin", "--nbval", "--nbval-current-env", "-q", "--tb=short", "--color=no", "-rf"]
-    options += ["--nbval-sanitize-with", str(ROOT / "tests" / "nbval_sanitize.cfg"), "-p", "no:cacheprovider"]
-    options += ["-p", "no:schemathesis", "-p", "no:hypothesispytest"]
+    options += ["-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:hypothesispytest"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADIENT_")}
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options, *map(str, files)],

@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse
+from starlette.responses import HTMLResponse, PlainTextResponse
 
 from .. import catalog, refusals
 from ..engine import DEFAULT_MAX_TOKENS, CompletionRequest, SamplePart, TuningSample
 from ..store import Adapter
-from . import schemas
+from . import docs, schemas
 from .disconnect import while_connected
 from .envelope import EnvelopeResponse, HttpRefusal, error_response
 from .export import export_routes
@@ -52,6 +52,8 @@ def create_app(status: Status, token: str | None, *, any_host: bool = False) -> 
         title="Local Gradient service",
         description="The Gradient API, answered and fine-tuned on this machine.",
         default_response_class=EnvelopeResponse,
+        docs_url=None,  # its pages are scripts from a public server: `docs.py` has one that needs no network
+        redoc_url=None,
     )
     metrics = Metrics(
         lambda: status.calls.load() if status.calls else (0, 0, 0),
@@ -87,6 +89,10 @@ def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
     @own.post(TOKENS_PATH, response_model=schemas.TokensResponse, responses=_REFUSED)
     def tokens(body: schemas.TokensBody):
         return schemas.TokensResponse(tokens=status.calls.tokens(body.text))
+
+    @own.get("/docs", include_in_schema=False)
+    def docs_page(request: Request):
+        return HTMLResponse(docs.page(request.app.openapi()))
 
     return own
 

@@ -20,6 +20,7 @@ ANSWERS: dict[type[refusals.Refusal], tuple[int, str]] = {
     refusals.UnknownBaseModel: (404, "unknownBaseModel"),
     refusals.UnknownAdapter: (404, "unknownModelAdapter"),
     refusals.NotAnAdapter: (400, "unknownModelAdapter"),
+    refusals.TooManyAdapters: (409, "unprocessableContent"),
     refusals.OtherWeights: (409, "unprocessableContent"),
     refusals.NotTuned: (409, "unprocessableContent"),
     refusals.TooLong: (400, "unprocessableContent"),

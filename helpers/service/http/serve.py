@@ -5,12 +5,16 @@ Called by `server.py`, and by the tests' stub server.
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
 import signal
 import socket
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from ...environment import is_loopback
 
 KEEP_ALIVE_SECONDS = 300  # a call that meets the closing of its idle connection fails: let that be rare
 MAX_UNREAD_HEADER_BYTES = 65_536  # beyond it the connection ends; below it `guard.py` refuses with a sentence
@@ -60,5 +64,32 @@ def listen(host: str, port: int) -> socket.socket:
 
 def url_of(host: str, port: int) -> str:
     """The base URL under which programs on this machine reach what listens there."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{reachable}:{port}/api"
+    if _is_every_address(host):
+        host = "::1" if ":" in host else "127.0.0.1"
+    return _url(host, port)
+
+
+def urls_for_others(host: str, port: int) -> list[str]:
+    """The base URLs under which other machines reach what listens on every address of this one; else none.
+
+    This machine's name, which others may not know, and the address that its way out has; no packet is sent to learn it.
+    """
+    if not _is_every_address(host):
+        return []
+    names = [socket.gethostname()]
+    family, far_away = (socket.AF_INET6, "2001:db8::1") if ":" in host else (socket.AF_INET, "192.0.2.1")
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as way_out:
+        way_out.connect((far_away, 9))
+        names.append(way_out.getsockname()[0])
+    return [_url(name, port) for name in dict.fromkeys(names) if name and not is_loopback(name)]
+
+
+def _is_every_address(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/api"
