@@ -5,13 +5,12 @@ A cell with a bar of `progress_bars.py` has its clock all the same. TQDM_DISABLE
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from html import escape
 from typing import Any
 
-from . import neighbours
+from . import neighbours, progress_bars
 
 SHOWN_AFTER = 2.0  # seconds
 MARK = "_gradient_clock"  # on the notebook's shell, so that a second connect() adds no second clock
@@ -20,7 +19,7 @@ MARK = "_gradient_clock"  # on the notebook's shell, so that a second connect() 
 def start() -> None:
     """Does nothing outside a notebook, or where it runs already."""
     shell = _notebook_shell()
-    if shell is None or hasattr(shell, MARK) or os.environ.get("TQDM_DISABLE", "0") not in ("", "0"):
+    if shell is None or hasattr(shell, MARK) or progress_bars.are_hidden():
         return
     clock = CellClock()
     setattr(shell, MARK, clock)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _set_by_us: dict[str, str] = {}  # what connect() put into the environment, so that it can tell it from the user's own
 _last_seen: dict[Path, tuple[str, str]] = {}  # data folder: URL and token of its service when connect() last found it
-_data_folders: dict[Path, None] = {}  # those of the services that connect() found or started, in this order
 
 
 def connect(
@@ -125,7 +124,7 @@ def adapter_folder(adapter: ModelAdapter) -> Path:
     Raises:
         GradientError: there is none on this machine: the adapter is on another, or was never fine-tuned.
     """
-    places = {_data_folder(None): None, **_data_folders}
+    places = dict.fromkeys([_data_folder(None), *_last_seen])
     versions = [version for place in places for version in (place / "adapters" / adapter.id).glob("v*")]
     if not versions:
         raise GradientError(
@@ -179,7 +178,6 @@ def _use_local_service(data_dir: str | os.PathLike[str] | None, progress: Callab
     _follow(data.resolve(), (service.url, service.token))
     if data_dir:
         os.environ[DATA_DIR_VARIABLE] = str(data)
-    _data_folders[data] = None
     _set_by_us.update({URL_VARIABLE: service.url, TOKEN_VARIABLE: service.token, WORKSPACE_VARIABLE: LOCAL_WORKSPACE})
     os.environ.update(_set_by_us)
 

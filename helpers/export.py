@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from . import sdk
-from .errors import GradientError, one_sentence, refused
+from . import local_service, sdk
+from .errors import GradientError, one_sentence
 from .progress_bars import bar
 
 if TYPE_CHECKING:
@@ -49,56 +49,21 @@ def export_adapter(adapter: ModelAdapter, folder: str | os.PathLike[str], with_b
             or in use.
     """
     target = Path(folder).expanduser()
-    url = sdk.url_of_model(adapter)
-    with one_sentence(url):
-        require_local_service(adapter, url, "hands adapters over")
-        offer = _offer(adapter, url, with_base)
+    with one_sentence(sdk.url_of_model(adapter)):
+        local_service.require(adapter, "hands adapters over")
+        offer = _offer(adapter, with_base)
         with _disk_sentence(target):
             _claim(target, adapter, sum(file["bytes"] for file in offer["files"] + offer["baseFiles"]))
             _write(target / README, readme(offer).encode())
-            _fetch_all(adapter, url, offer, target)
+            _fetch_all(adapter, offer, target)
     return target
 
 
-def require_local_service(adapter: ModelAdapter, url: str, does: str) -> None:
-    """Asks, without any credentials, whether the endpoint is a service of ours; `token_count.py` does so too.
-
-    Args:
-        adapter: one of the endpoint's models.
-        url: the endpoint.
-        does: what it alone does, for the sentence.
-
-    Raises:
-        GradientError: it is another.
-    """
-    with contextlib.closing(sdk.beside_the_api(adapter, "/health", secret=False)) as answer:
-        health = _json(answer.read(BLOCK_BYTES))
-    if "instance" not in health:
-        raise GradientError(f"Only the local service {does}, and {url} is another endpoint.")
-
-
-def _json(text: bytes) -> dict[str, Any]:
-    """A JSON object, or an empty one for whatever else it is."""
-    with contextlib.suppress(ValueError):
-        found = json.loads(text)
-        return found if isinstance(found, dict) else {}
-    return {}
-
-
-def _offer(adapter: ModelAdapter, url: str, with_base: bool) -> dict[str, Any]:
+def _offer(adapter: ModelAdapter, with_base: bool) -> dict[str, Any]:
     """What the service says that it hands over."""
     path = f"/export/adapters/{quote(adapter.id, safe='')}?withBase={str(with_base).lower()}"
-    with _answered(adapter, path, url) as answer:
+    with local_service.answered(adapter, path) as answer:
         return json.loads(answer.read())
-
-
-@contextlib.contextmanager
-def _answered(adapter: ModelAdapter, path: str, url: str) -> Iterator[Any]:
-    """The answer of a call, if it is no refusal."""
-    with contextlib.closing(sdk.beside_the_api(adapter, path)) as answer:
-        if answer.status != 200:
-            raise refused(answer.read(BLOCK_BYTES), answer.status, answer.reason, url)
-        yield answer
 
 
 @contextlib.contextmanager
@@ -136,14 +101,14 @@ def _is_export_of(folder: Path, adapter: ModelAdapter) -> bool:
         return False
 
 
-def _fetch_all(adapter: ModelAdapter, url: str, offer: dict[str, Any], target: Path) -> None:
+def _fetch_all(adapter: ModelAdapter, offer: dict[str, Any], target: Path) -> None:
     """Fetches the base model and then the adapter, whose configuration comes last: peft opens nothing without it."""
     wanted = [(f"/export/base/{quote(file['name'])}", target / BASE_FOLDER, file) for file in offer["baseFiles"]]
     wanted += [(f"/export/adapters/{offer['id']}/{quote(file['name'])}", target, file) for file in offer["files"]]
     total = sum(file["bytes"] for _, _, file in wanted)
     with bar(desc="Exporting", total=total, unit="B", unit_scale=True, leave=False) as moving:
         for path, folder, file in wanted:
-            with _answered(adapter, path, url) as answer:
+            with local_service.answered(adapter, path) as answer:
                 _write(folder / Path(file["name"]).name, _moving(answer.stream(BLOCK_BYTES), moving))
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gradientai import ModelAdapter
 
 MAX_CONCURRENT = 8  # requests in flight for one batch, as in the SDK
+TRACE = {"tags", "metadata", "run_name", "run_id"}  # what `generate` of langchain-core takes beside parameters
 
 
 class GradientLLM(BaseLLM):
@@ -180,43 +181,31 @@ class GradientLLM(BaseLLM):
         prompts: list[str],
         stop: list[str] | None = None,
         callbacks: Any = None,
-        *,
-        tags: Any = None,
-        metadata: Any = None,
-        run_name: Any = None,
-        run_id: Any = None,
-        **parameters: Any,
+        **given: Any,
     ) -> LLMResult:
         """langchain-core's `generate`; parameters of the call are the model's own from here on.
 
         Caches and traces ask a model what it is and leave out what a call adds, so a cache would answer for others.
         """
-        trace = {"tags": tags, "metadata": metadata, "run_name": run_name, "run_id": run_id}
-        return super(GradientLLM, self._with(parameters)).generate(prompts, self._stops(stop), callbacks, **trace)
+        model, trace = self._with(given)
+        return super(GradientLLM, model).generate(prompts, self._stops(stop), callbacks, **trace)
 
     async def agenerate(
         self,
         prompts: list[str],
         stop: list[str] | None = None,
         callbacks: Any = None,
-        *,
-        tags: Any = None,
-        metadata: Any = None,
-        run_name: Any = None,
-        run_id: Any = None,
-        **parameters: Any,
+        **given: Any,
     ) -> LLMResult:
         """As `generate`."""
-        trace = {"tags": tags, "metadata": metadata, "run_name": run_name, "run_id": run_id}
-        return await super(GradientLLM, self._with(parameters)).agenerate(
-            prompts, self._stops(stop), callbacks, **trace
-        )
+        model, trace = self._with(given)
+        return await super(GradientLLM, model).agenerate(prompts, self._stops(stop), callbacks, **trace)
 
-    def _with(self, parameters: dict[str, Any]) -> GradientLLM:
-        """The same model with a call's parameters as its own."""
-        if not parameters:
-            return self
-        return self.model_copy(update={"model_kwargs": {**(self.model_kwargs or {}), **parameters}})
+    def _with(self, given: dict[str, Any]) -> tuple[GradientLLM, dict[str, Any]]:
+        """The same model with a call's parameters as its own, and what else was given, which is for the trace."""
+        trace = {name: given.pop(name) for name in TRACE & set(given)}
+        own = {**(self.model_kwargs or {}), **given}
+        return (self.model_copy(update={"model_kwargs": own}) if given else self), trace
 
     def _stops(self, stop: str | list[str] | None) -> list[str] | None:
         """The stop strings of one call: its own, else the model's. langchain-core knows the call's alone."""

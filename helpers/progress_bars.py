@@ -21,7 +21,12 @@ def bar(*arguments: Any, **options: Any) -> Any:
     """tqdm's bar, as a widget in a notebook and as text elsewhere; takes what tqdm takes."""
     from tqdm.auto import tqdm
 
-    return tqdm(*arguments, disable=os.environ.get("TQDM_DISABLE", "0") not in ("", "0"), **options)
+    return tqdm(*arguments, disable=are_hidden(), **options)
+
+
+def are_hidden() -> bool:
+    """Whether signs of life are unwanted, by TQDM_DISABLE."""
+    return os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
 
 
 def progress(items: Iterable[Item], what: str) -> Iterator[Item]:

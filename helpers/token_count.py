@@ -5,13 +5,11 @@ Called by `llm.py`, for langchain-core's `get_num_tokens`, which would else fetc
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import TYPE_CHECKING
 
-from . import sdk
-from .errors import GradientError, one_sentence, refused
-from .export import require_local_service
+from . import local_service, sdk
+from .errors import GradientError, one_sentence
 
 if TYPE_CHECKING:
     from gradientai import ModelAdapter
@@ -31,13 +29,11 @@ def token_ids(model: ModelAdapter, text: str) -> list[int]:
     """
     url = sdk.url_of_model(model)
     with one_sentence(url):
-        require_local_service(model, url, "counts tokens (a GradientLLM takes custom_get_token_ids for another)")
+        local_service.require(model, "counts tokens (a GradientLLM takes custom_get_token_ids for another)")
         if not text:
             return []
-        with contextlib.closing(sdk.beside_the_api(model, PATH, body={"text": text})) as answer:
+        with local_service.answered(model, PATH, {"text": text}) as answer:
             content = answer.read()
-            if answer.status != 200:
-                raise refused(content, answer.status, answer.reason, url)
     try:
         return [int(token) for token in json.loads(content)["tokens"]]
     except (ValueError, KeyError, TypeError):

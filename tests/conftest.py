@@ -56,8 +56,7 @@ def isolated_user(request, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv(CREDENTIALS_FILE_VARIABLE, str(tmp_path / "credentials.json"))
     for name in (URL_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE, "TQDM_DISABLE"):
         monkeypatch.delenv(name, raising=False)
-    ours = (connection, "_set_by_us"), (connection, "_last_seen"), (connection, "_data_folders")
-    for module, name in (*ours, (sdk, "_moves"), (sdk, "_shared")):
+    for module, name in ((connection, "_set_by_us"), (connection, "_last_seen"), (sdk, "_moves"), (sdk, "_shared")):
         monkeypatch.setattr(module, name, {})
 
 

@@ -25,6 +25,7 @@ import psutil
 from helpers.sdk import client
 from helpers.service.local.cores import QUIET_SECONDS, limit
 from helpers.service.local.model_files import Weights
+from tests.peers import environment
 
 if TYPE_CHECKING:
     from gradientai import BaseModel, Gradient, ModelAdapter
@@ -76,13 +77,10 @@ class Bench:
         Returns:
             Seconds from the start of its process to the end, and what it printed.
         """
-        command = [self._interpreter(), str(PEERS / script), *map(str, arguments)]
+        interpreter = self._interpreter()
         began = perf_counter()
-        done = subprocess.run(command, env=_plain_environment(), capture_output=True, text=True, timeout=STEP_SECONDS)
-        seconds = perf_counter() - began
-        if done.returncode != 0:
-            raise RuntimeError(f"{script} failed: {done.stderr[-2000:]}")
-        return seconds, done.stdout
+        printed = environment.run(PEERS / script, *arguments, seconds=STEP_SECONDS, interpreter=interpreter)
+        return perf_counter() - began, printed
 
     def _interpreter(self) -> str:
         if self.peers is None:
@@ -201,7 +199,7 @@ class Peer(_Process):
         command = [python, str(PEERS / script), *map(str, arguments)]
         self.process = subprocess.Popen(
             command,
-            env=_plain_environment(),
+            env=environment.variables(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -300,7 +298,3 @@ def _installed(name: str, otherwise: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return otherwise
-
-
-def _plain_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

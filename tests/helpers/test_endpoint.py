@@ -35,6 +35,15 @@ def variables(server, monkeypatch):
 # --- white space, and tokens that can't be sent
 
 
+def refusals(base) -> tuple[str, str]:
+    """What connect() and a new GradientLLM say of variables that can't be used."""
+    with pytest.raises(GradientError) as by_connect:
+        connect()
+    with pytest.raises(ValidationError) as by_llm:
+        GradientLLM(model=base.id)
+    return str(by_connect.value), str(by_llm.value)
+
+
 @pytest.mark.parametrize("left", ["\r", "\n", "\r\n", " ", "\t", "\xa0", "\ufeff", "\u200b"])
 def test_what_a_file_leaves_around_the_values_is_dropped(variables, server, base, left):
     variables(left + server.url + left, left + TOKEN + left, left + WORKSPACE + left)
@@ -159,16 +168,13 @@ def test_an_address_that_can_be_meant_in_one_way_is_taken(given, taken):
 )
 def test_any_other_is_refused_with_its_variable_and_a_right_one(variables, base, given, right):
     variables(url=given)
-    with pytest.raises(GradientError) as refusal:
-        connect()
-    with pytest.raises(ValidationError) as other:
-        GradientLLM(model=base.id)
+    by_connect, by_llm = refusals(base)
     with pytest.raises(ValidationError) as by_hand:
         GradientLLM(model=base.id, gradient_api_url=given)
     form = forms.connect_form()
     form._connect.click()
     form.wait(20)
-    for said in (str(refusal.value), str(other.value), str(by_hand.value), form._status.value):
+    for said in (by_connect, by_llm, str(by_hand.value), form._status.value):
         assert "GRADIENT_API_URL" in said
         assert f" {right}." in said
         assert SECRET not in said
@@ -208,11 +214,8 @@ def test_credentials_without_an_address_are_sent_nowhere(variables, base, monkey
     if url is None:
         monkeypatch.delenv("GRADIENT_API_URL")
     remedies = ("GRADIENT_ACCESS_TOKEN and GRADIENT_WORKSPACE_ID", "nset", endpoint.EXAMPLE_URL)
-    with pytest.raises(GradientError) as refusal:
-        connect()
-    with pytest.raises(ValidationError) as other:
-        GradientLLM(model=base.id)
-    for said in (str(refusal.value), str(other.value)):
+    by_connect, by_llm = refusals(base)
+    for said in (by_connect, by_llm):
         assert all(remedy in said for remedy in remedies), said
     with pytest.raises(auth.MissingCredentials, match="GRADIENT_API_URL"):
         connect(hosted=True)
@@ -252,25 +255,21 @@ def test_a_workspace_id_that_the_service_takes_is_taken_everywhere(variables, se
 @pytest.mark.parametrize("workspace", ["two words", "a/b", "\u00fc", "x" * 129, "a\nb", "(id)"])
 def test_any_other_workspace_id_is_refused_with_one_sentence(variables, server, base, workspace):
     variables(workspace=workspace)
-    with pytest.raises(GradientError) as refusal:
-        connect()
-    with pytest.raises(ValidationError) as other:
-        GradientLLM(model=base.id)
+    by_connect, by_llm = refusals(base)
     with pytest.raises(ValueError, match="workspace") as third:
         sdk.client(server.url, TOKEN, workspace)
-    sentence = str(refusal.value)
-    assert sentence.startswith("GRADIENT_WORKSPACE_ID has to be a workspace id (letters, digits and '_.:-', up to 128)")
-    assert sentence in str(other.value)
-    assert sentence == str(third.value)
+    assert by_connect.startswith(
+        "GRADIENT_WORKSPACE_ID has to be a workspace id (letters, digits and '_.:-', up to 128)"
+    )
+    assert by_connect in by_llm
+    assert by_connect == str(third.value)
 
 
 def test_a_short_token_is_refused_everywhere_with_one_sentence(variables, base):
     variables(token="short")
-    with pytest.raises(GradientError, match="at least 10") as refusal:
-        connect()
-    with pytest.raises(ValidationError) as other:
-        GradientLLM(model=base.id)
-    assert str(refusal.value) in str(other.value)
+    by_connect, by_llm = refusals(base)
+    assert "at least 10" in by_connect
+    assert by_connect in by_llm
 
 
 def test_a_models_id_may_have_white_space_around_it(variables, base):

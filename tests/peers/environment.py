@@ -74,8 +74,20 @@ def versions() -> dict[str, str]:
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
 
 
-def run(script: Path, *arguments: object, seconds: float = 300) -> str:
+def variables() -> dict[str, str]:
+    """The environment variables under which peers run: without our own code on their path, and without a download."""
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return {**plain, "HF_HUB_OFFLINE": "1"}
+
+
+def run(script: Path, *arguments: object, seconds: float = 300, interpreter: str | None = None) -> str:
     """Runs a script in the environment, without our own code on its path.
+
+    Args:
+        script: the file.
+        arguments: of the script.
+        seconds: how long it may take.
+        interpreter: the environment's, where it is known already.
 
     Returns:
         What it printed.
@@ -84,11 +96,8 @@ def run(script: Path, *arguments: object, seconds: float = 300) -> str:
         Unavailable: as for `python`.
         RuntimeError: it failed; the message has the end of its errors.
     """
-    command = [str(python()), str(script), *map(str, arguments)]
-    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=seconds, env={**plain, "HF_HUB_OFFLINE": "1"}
-    )
+    command = [interpreter or str(python()), str(script), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=variables())
     if done.returncode != 0:
         raise RuntimeError(f"{script.name} failed: {done.stderr[-2000:]}")
     return done.stdout

@@ -58,7 +58,7 @@ def test_ones_own_count_wins(llm):
 
 
 def test_another_endpoint_is_said_so(server, base, monkeypatch, llm):
-    monkeypatch.setattr("helpers.export._json", lambda text: {})
+    monkeypatch.setattr("helpers.local_service._json", lambda text: {})
     with pytest.raises(GradientError, match="Only the local service counts tokens"):
         llm.get_num_tokens(TEXT)
 

@@ -28,7 +28,7 @@ def model(request, tmp_path) -> llama.Llama:
 
 
 def batch_of(model, samples, layers):
-    batch = recipe._batch(model, samples)
+    batch = recipe._batch(model, samples, (model.embed(sample.ids) for sample in samples))
     for number in range(layers[0]):
         batch.hidden = model.through(number, batch.hidden, batch.packing)
     return batch
@@ -96,7 +96,7 @@ def test_a_token_is_not_changed_by_those_after_it(model):
 
 
 def test_only_what_is_trainable_has_a_loss_and_the_weight_of_its_sample(model):
-    batch = recipe._batch(model, SAMPLES)
+    batch = recipe._batch(model, SAMPLES, (model.embed(sample.ids) for sample in SAMPLES))
     assert batch.trainable.tolist() == [1, 2, 3, 4, 6, 7, 8, 10]
     assert batch.targets.tolist() == [3, 88, 41, 9, 60, 33, 7, 4]
     assert batch.weights.tolist() == [2.0] * 4 + [1.0] * 3 + [0.5]

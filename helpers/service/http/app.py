@@ -35,9 +35,6 @@ from .metrics import Metrics
 from .status import Status
 
 _NOT_SERVED = ("embeddings", "files", "rag-collections", "blocks")
-_REFUSED: dict[int | str, dict[str, Any]] = dict.fromkeys(
-    ("4XX", "5XX"), {"model": schemas.ErrorResponse, "description": "Refused, with a sentence that says why"}
-)
 
 
 def create_app(status: Status, token: str | None, *, any_host: bool = False) -> FastAPI:
@@ -86,7 +83,7 @@ def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
     def metrics_text():
         return Response(metrics.text(), media_type=metrics.content_type)
 
-    @own.post(TOKENS_PATH, response_model=schemas.TokensResponse, responses=_REFUSED)
+    @own.post(TOKENS_PATH, response_model=schemas.TokensResponse, responses=schemas.REFUSED)
     def tokens(body: schemas.TokensBody):
         return schemas.TokensResponse(tokens=status.calls.tokens(body.text))
 
@@ -98,7 +95,7 @@ def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
 
 
 def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function per call, together to share these
-    api = APIRouter(responses=_REFUSED)
+    api = APIRouter(responses=schemas.REFUSED)
 
     @api.get("/models", response_model=schemas.ModelsResponse)
     def list_models(

@@ -49,7 +49,6 @@ class OpenFileResponse(StreamingResponse):
 
 
 _FILE = {200: {"content": {OpenFileResponse.media_type: {}}, "description": "The file"}}
-_NO_FILE = {"model": schemas.ErrorResponse, "description": "Refused, with a sentence that says why"}
 
 
 def export_routes(status: Status) -> APIRouter:
@@ -58,7 +57,7 @@ def export_routes(status: Status) -> APIRouter:
     Args:
         status: where the calls are.
     """
-    export = APIRouter(responses={"4XX": _NO_FILE, "5XX": _NO_FILE})
+    export = APIRouter(responses=schemas.REFUSED)
 
     @export.get("/adapters/{model_id}", response_model=schemas.ExportResponse)
     def list_files(request: Request, model_id: str, with_base: Annotated[bool, Query(alias="withBase")] = False):

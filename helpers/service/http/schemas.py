@@ -8,7 +8,7 @@ null for what its caller did not set; unknown fields are refused, so that a miss
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -237,3 +237,8 @@ class ErrorResponse(BaseModel):
     message: str
     type: str | None = None
     payload: dict | None = None
+
+
+REFUSED: dict[int | str, dict[str, Any]] = dict.fromkeys(
+    ("4XX", "5XX"), {"model": ErrorResponse, "description": "Refused, with a sentence that says why"}
+)

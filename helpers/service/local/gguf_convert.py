@@ -50,10 +50,10 @@ def write_huggingface(gguf_file: Path, folder: Path, progress: Callable[[float],
     (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     _write_tokenizer(reader, folder)
     tensors = _in_reading_order({_huggingface_name(tensor.name): tensor for tensor in reader.tensors}, config)
-    done = iter(range(len(tensors)))
+    position = {name: number for number, name in enumerate(tensors)}
 
     def values(name: str) -> np.ndarray:
-        progress(next(done) / len(tensors))
+        progress(position[name] / len(tensors))
         return _dequantised(tensors[name], config)
 
     shapes = {name: tuple(int(size) for size in reversed(tensor.shape)) for name, tensor in tensors.items()}

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,8 +46,7 @@ class Layer(NamedTuple):
     down: np.ndarray
 
 
-@dataclass
-class LayerTrace:
+class LayerTrace(NamedTuple):
     """What a layer's way forward leaves for its way back."""
 
     attention_norm: tuple[np.ndarray, np.ndarray]
@@ -78,6 +76,7 @@ class Llama:
         folder: as given.
         layer_count: all layers.
         upper_half: the lowest layer of the upper half.
+        width: D.
         vocabulary: V.
         sizes: rows and columns of each of `lora.TARGETS`.
         dtype: of all numbers.
@@ -90,6 +89,7 @@ class Llama:
         self.upper_half = self.layer_count // 2
         self.vocabulary = config["vocab_size"]
         wide, narrow = config["intermediate_size"], config["hidden_size"]
+        self.width = narrow
         self.sizes = {"gate_proj": (wide, narrow), "up_proj": (wide, narrow), "down_proj": (narrow, wide)}
         self._heads = Heads(config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"])
         self._epsilon, self._theta = config["rms_norm_eps"], config["rope_theta"]

@@ -115,14 +115,16 @@ class Tuner:
         """The samples with what the layers under `first` make of them. Each of these layers works once a call, so its
         memory is given back as soon as all samples have been through it."""
         batches = [samples[at : at + BATCH] for at in range(0, len(samples), BATCH)]
-        looks = [_batch(self._model, group) for group in _together(batches)]
+        embedded = (self._model.embed(sample.ids) for sample in samples)
+        looks = [_batch(self._model, group, embedded) for group in _together(batches)]
         for number in range(first):
             for look in looks:
                 self._before_step()
                 look.hidden = self._model.through(number, look.hidden, look.packing)
             if number < self._model.upper_half:
                 self._model.forget(number)
-        return Prepared([_batch(self._model, batch) for batch in batches], looks).with_hidden()
+        below = (look.hidden[:, own] for look in looks for own in look.packing.slices)
+        return Prepared([_batch(self._model, batch, below) for batch in batches], looks)
 
 
 def fresh(model: Llama, rank: int) -> Lora:
@@ -158,16 +160,17 @@ class Batch:
     weights: np.ndarray
 
 
-def _batch(model: Llama, samples: Sequence[TokenSample]) -> Batch:
+def _batch(model: Llama, samples: Sequence[TokenSample], hidden: Iterator[np.ndarray]) -> Batch:
+    """A batch of these samples; `hidden` gives of each the columns that `Batch.hidden` has for it."""
     packing = model.packing([len(sample.ids) for sample in samples])
-    ids = np.zeros(packing.columns, int)
-    for sample, own in zip(samples, packing.slices, strict=True):
-        ids[own] = sample.ids
+    beside = np.zeros((model.width, packing.columns), model.dtype)
+    for own in packing.slices:
+        beside[:, own] = next(hidden)
     # The last token of a sample has no successor.
     after = np.concatenate([(*sample.labels[1:], NOT_TRAINABLE) for sample in samples])
     weights = np.concatenate([np.full(len(sample.ids), sample.multiplier, model.dtype) for sample in samples])
     trainable = np.flatnonzero(after != NOT_TRAINABLE)
-    return Batch(packing, model.embed(ids), trainable, after[trainable], weights[trainable])
+    return Batch(packing, beside, trainable, after[trainable], weights[trainable])
 
 
 def _together(batches: Sequence[Sequence[TokenSample]]) -> Iterator[list[TokenSample]]:
@@ -187,15 +190,6 @@ class Prepared(NamedTuple):
 
     batches: list[Batch]
     looks: list[Batch]
-
-    def with_hidden(self) -> Prepared:
-        """The same, with the looks' `hidden` in the batches."""
-        columns = (look.hidden[:, own] for look in self.looks for own in look.packing.slices)
-        for batch in self.batches:
-            batch.hidden = np.zeros_like(batch.hidden)
-            for own in batch.packing.slices:
-                batch.hidden[:, own] = next(columns)
-        return self
 
 
 class Loss(NamedTuple):

@@ -1,0 +1,62 @@
+"""What the local service offers beside the Gradient API, and how it is asked for: handing over files, counting tokens.
+
+Called by `export.py` and `token_count.py`. Another endpoint has none of this, and is told no credentials to find out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from . import sdk
+from .errors import GradientError, refused
+
+if TYPE_CHECKING:
+    import urllib3
+    from gradientai import ModelAdapter
+
+MOST_BYTES = 1 << 20  # more of what an endpoint says of itself, or of a refusal, is not read
+
+
+def require(model: ModelAdapter, does: str) -> None:
+    """Asks, without any credentials, whether a model's endpoint is a service of ours.
+
+    Args:
+        model: any of the endpoint's.
+        does: what the local service alone does, for the sentence.
+
+    Raises:
+        GradientError: it is another.
+    """
+    with contextlib.closing(sdk.beside_the_api(model, "/health", secret=False)) as answer:
+        health = _json(answer.read(MOST_BYTES))
+    if "instance" not in health:
+        raise GradientError(f"Only the local service {does}, and {sdk.url_of_model(model)} is another endpoint.")
+
+
+@contextlib.contextmanager
+def answered(model: ModelAdapter, path: str, body: dict[str, Any] | None = None) -> Iterator[urllib3.BaseHTTPResponse]:
+    """The answer of a call beside the API, its body not yet read.
+
+    Args:
+        model: whose endpoint and credentials.
+        path: with its leading slash.
+        body: what to post; None gets.
+
+    Raises:
+        GradientError: the service refuses.
+    """
+    with contextlib.closing(sdk.beside_the_api(model, path, body=body)) as answer:
+        if answer.status != 200:
+            raise refused(answer.read(MOST_BYTES), answer.status, answer.reason, sdk.url_of_model(model))
+        yield answer
+
+
+def _json(text: bytes) -> dict[str, Any]:
+    """A JSON object, or an empty one for whatever else it is."""
+    with contextlib.suppress(ValueError):
+        found = json.loads(text)
+        return found if isinstance(found, dict) else {}
+    return {}
