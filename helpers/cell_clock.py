@@ -1,6 +1,7 @@
 """A clock under every cell that takes long, without a word in the cell: `connect()` turns it on in a notebook.
 
-A cell with a bar of `progress_bars.py` has its clock all the same. TQDM_DISABLE=1 turns it off, as it does the bars.
+While a bar of `progress_bars.py` is on show, which says the same, it says nothing. TQDM_DISABLE=1 turns it off, as it
+does the bars.
 """
 
 from __future__ import annotations
@@ -65,5 +66,6 @@ class CellClock:
         with neighbours.watched(why.append):
             while not ended.wait(1.0):
                 text = "; ".join([f"running for {time.monotonic() - began:.0f} s", *why])
-                shown.update(HTML(f'<span style="color: gray">{escape(text)}</span>'))
+                clock = f'<span style="color: gray">{escape(text)}</span>'
+                shown.update(HTML("" if progress_bars.are_on_show() else clock))
         shown.update(HTML(""))

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from . import neighbours
 
 Item = TypeVar("Item")
+
+_on_show: set[int] = set()
 
 
 def bar(*arguments: Any, **options: Any) -> Any:
@@ -40,9 +42,23 @@ def progress(items: Iterable[Item], what: str) -> Iterator[Item]:
         yield from moving
 
 
-def _said_in(drawn: Any) -> AbstractContextManager[None]:
+def are_on_show() -> bool:
+    """Whether any bar or clock of this module is being shown right now."""
+    return bool(_on_show)
+
+
+@contextmanager
+def _said_in(drawn: Any) -> Iterator[None]:
     """Adds to a bar that other programs use the processor, if that is why it takes long; a hidden one asks no one."""
-    return nullcontext() if drawn.disable else neighbours.watched(drawn.set_postfix_str)
+    if drawn.disable:
+        yield
+        return
+    _on_show.add(id(drawn))  # the bars themselves are equal to others at the same place
+    try:
+        with neighbours.watched(drawn.set_postfix_str):
+            yield
+    finally:
+        _on_show.remove(id(drawn))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ class Listening(NotebookClient):
 
     def process_message(self, message, cell, cell_index):
         if message["msg_type"] in ("display_data", "update_display_data"):
-            self.seen.append((cell_index, message["content"]["data"]["text/html"]))
+            self.seen.append((cell_index, message["content"]["data"].get("text/html", "")))
         return super().process_message(message, cell, cell_index)
 
 
@@ -54,6 +54,15 @@ def test_a_cell_that_fails_has_no_clock_left():
 def test_a_second_start_adds_no_second_clock():
     seen, _ = shown(START, START, LONG)
     assert [html for _, html in seen].count("") == 2  # the empty beginning and the empty end of one
+
+
+def test_while_a_bar_is_on_show_the_clock_says_nothing():
+    """Two lines under one cell that say the same are one too many."""
+    bar = "from helpers import waiting\nwith waiting('Fine-tuning'):\n    time.sleep(1.7)"
+    within, _ = shown(START, f"import time\n{bar}")
+    after, _ = shown(START, f"import time\n{bar}\ntime.sleep(1.2)")
+    assert not any("running for" in html for _, html in within)
+    assert any("running for" in html for _, html in after)
 
 
 def test_no_bars_means_no_clock(monkeypatch):
