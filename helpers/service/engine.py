@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .tuner.job import TuningJob, TuningResult
 
 DEFAULT_MAX_TOKENS = 128
+EMBEDDING_SIZE = 1024  # numbers in a vector of text; programs have stores of this width
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,11 @@ class Engine(ABC):
     def tokenize(self, text: str) -> list[int]:
         """The tokens that the model makes of a text, special ones among them."""
         raise NotServed("This service answers without a model of its own, so it has no tokens to count.")
+
+    def embed(self, texts: Sequence[str], given_up: threading.Event) -> list[list[float]]:
+        """Vectors of texts, in their order: EMBEDDING_SIZE numbers each, of length 1, so that a dot product of two says
+        how alike they are."""
+        raise NotServed("This service answers without an embeddings model, so it has no vectors to give.")
 
     def prepare_tuning(self) -> None:  # noqa: B027 - nothing to prepare is a fine default
         """Starts getting ready to fine-tune, without waiting for it."""

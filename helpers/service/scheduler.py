@@ -35,10 +35,12 @@ class Kind(Enum):
     COMPLETE: twice the decoder's slots, so that one that waits for its adapter to be loaded leaves its slot to others;
         a workspace may not take all slots, or another would wait until the longest of its answers has ended.
     TUNE: there is one tuner process.
+    EMBED: one computes with all cores; another of the same workspace waits.
     """
 
     COMPLETE = (16, 6)
     TUNE = (1, 1)
+    EMBED = (2, 1)
 
     @property
     def workers(self) -> int:

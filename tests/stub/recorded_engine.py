@@ -11,14 +11,22 @@ import hashlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from helpers.service import refusals
-from helpers.service.engine import AdapterState, Completion, CompletionRequest, Engine, TuningOutcome, TuningSample
+from helpers.service.engine import (
+    EMBEDDING_SIZE,
+    AdapterState,
+    Completion,
+    CompletionRequest,
+    Engine,
+    TuningOutcome,
+    TuningSample,
+)
 from helpers.service.weights_identity import WeightsIdentity
 
 RECORDINGS = Path(__file__).parent / "recordings.json"
@@ -34,6 +42,11 @@ def completion_question(request: CompletionRequest, base_slug: str, adapter: Ada
 def tuning_question(samples: list[TuningSample], adapter: AdapterState) -> dict[str, Any]:
     """All that a fine-tune's outcome depends on, as JSON."""
     return {"base": adapter.base_slug, "adapter": _identity(adapter), "samples": [asdict(s) for s in samples]}
+
+
+def embedding_question(text: str) -> dict[str, Any]:
+    """All that a vector depends on, as JSON."""
+    return {"embed": text}
 
 
 def _identity(adapter: AdapterState | None) -> dict[str, Any] | None:
@@ -100,6 +113,13 @@ class RecordingEngine(Engine):
         _write_history(adapter, samples, into)
         return outcome
 
+    def embed(self, texts: Sequence[str], given_up: threading.Event) -> list[list[float]]:
+        vectors = self._real.embed(texts, given_up)
+        for text, vector in zip(texts, vectors, strict=True):
+            with self._refusals_kept(embedding_question(text)) as keep:
+                keep({"vector": _rounded(vector)})
+        return vectors
+
     @contextmanager
     def _refusals_kept(self, question: dict[str, Any]) -> Iterator[Callable[[dict[str, Any]], None]]:
         """Gives a function that keeps an answer to a question; a refusal is kept as well, and raised on."""
@@ -152,6 +172,10 @@ class RecordedEngine(Engine):
         _write_history(adapter, samples, into)
         return TuningOutcome(**answer)
 
+    def embed(self, texts: Sequence[str], given_up: threading.Event) -> list[list[float]]:
+        vectors = [self._replay(embedding_question(text))["vector"] for text in texts]
+        return [[*vector, *[0.0] * (EMBEDDING_SIZE - len(vector))] for vector in vectors]
+
     def _replay(self, question: dict[str, Any]) -> dict[str, Any]:
         digest = _digest(question)
         entry = self._recordings.get(digest)
@@ -167,6 +191,14 @@ class RecordedEngine(Engine):
         if "refusal" in answer:
             raise getattr(refusals, answer["refusal"])(answer["message"])
         return answer
+
+
+def _rounded(vector: list[float]) -> list[float]:
+    """A vector as it is kept: without the zeros at its end, and with as many digits as a ranking needs."""
+    kept = [round(number, 6) for number in vector]
+    while kept and kept[-1] == 0.0:
+        kept.pop()
+    return kept
 
 
 def save_recordings(engine: RecordingEngine, path: Path = RECORDINGS) -> None:

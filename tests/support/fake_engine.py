@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
+import re
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from helpers.service import refusals
 from helpers.service.engine import (
+    EMBEDDING_SIZE,
     AdapterState,
     Completion,
     CompletionRequest,
@@ -29,6 +34,7 @@ class FakeEngine(Engine):
         self.fail: Exception | None = None
         self.complete_seconds = 0.0
         self.tune_seconds = 0.0
+        self.embed_seconds = 0.0
         self.given_up = 0  # how many calls were ended early
         self.runs: WeightsIdentity | None = WEIGHTS
         self.named: WeightsIdentity | None = None  # what the folders of adapters tell
@@ -60,6 +66,13 @@ class FakeEngine(Engine):
     def tokenize(self, text: str) -> list[int]:
         return [len(word) for word in text.split()]
 
+    def embed(self, texts: Sequence[str], given_up: threading.Event) -> list[list[float]]:
+        """A bag of words: texts that share words are alike, and the same in every process."""
+        self._work(self.embed_seconds, given_up)
+        if self.fail is not None:
+            raise self.fail
+        return [_bag_of_words(text) for text in texts]
+
     def complete(
         self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
     ) -> Completion:
@@ -87,3 +100,11 @@ class FakeEngine(Engine):
             raise refusals.LossRanAway
         (into / "learned.json").write_text(json.dumps([*learned, *texts]))
         return TuningOutcome(trainable_tokens=len(texts), sum_loss=10.0 / (1 + len(learned)), steps=1)
+
+
+def _bag_of_words(text: str) -> list[float]:
+    vector = [0.0] * EMBEDDING_SIZE
+    for word in re.findall(r"\w+", text.lower()) or [text]:
+        vector[int(hashlib.sha256(word.encode()).hexdigest(), 16) % EMBEDDING_SIZE] += 1.0
+    length = math.sqrt(sum(number * number for number in vector))
+    return [number / length for number in vector]
