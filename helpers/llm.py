@@ -134,9 +134,13 @@ class GradientLLM(BaseLLM):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        """What tells one model from another, for caches and traces; never the token."""
+        """What tells one model from another, for caches and traces; never the token.
+
+        An adapter is another model after each fine_tune, or a cache would go on giving its old answers.
+        """
         return {
             "model_id": self.model_id,
+            "last_tuning": sdk.last_tuning(self.model_id),
             "gradient_api_url": self.gradient_api_url,
             "gradient_workspace_id": self.gradient_workspace_id,
             "model_kwargs": self.model_kwargs,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import threading
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from . import endpoint
@@ -26,6 +27,7 @@ BUSY_SECONDS = 10  # the longest pause before one, whatever the endpoint asks fo
 _lock = threading.Lock()
 _moves: dict[tuple[str, str], tuple[str, str]] = {}  # URL and token: those that took their place
 _shared: dict[tuple[str, str, str], Gradient] = {}
+_tunings: dict[str, str] = {}  # adapter id: a mark that no other fine_tune has, here or in another process
 
 
 def client(url: str, token: str, workspace: str) -> Gradient:
@@ -55,7 +57,7 @@ def client(url: str, token: str, workspace: str) -> Gradient:
                 hanging_up.pause(seconds)
             return bool(seconds)
 
-    cell_errors.start(ApiException, urllib3.exceptions.HTTPError)
+    cell_errors.start(ApiException, urllib3.exceptions.HTTPError, StopIteration)
     at = endpoint.checked(url, token, workspace)
     gradient = sdk_classes.Gradient(host=at.url, access_token=at.token, workspace_id=at.workspace)
     # A busy service answers 503 with Retry-After; nothing was done then, so asking again is safe for every method.
@@ -156,6 +158,16 @@ def beside_the_api(
         preload_content=False,
         timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=SILENT_SECONDS),
     )
+
+
+def mark_tuned(adapter_id: str) -> None:
+    """Remembers that an adapter answers otherwise from now on."""
+    _tunings[adapter_id] = uuid.uuid4().hex
+
+
+def last_tuning(adapter_id: str) -> str | None:
+    """The mark of an adapter's last fine_tune by a client of this process; None if there was none."""
+    return _tunings.get(adapter_id)
 
 
 def base_model_names(gradient: Gradient) -> dict[str, str]:

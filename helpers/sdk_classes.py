@@ -140,7 +140,10 @@ class ModelAdapter(Speaking, gradientai.ModelAdapter):
         lost = arguments.dropped(samples)
         if lost is not None:
             raise BadInput(lost)
-        return super().fine_tune(samples=samples)
+        try:
+            return super().fine_tune(samples=samples)
+        finally:  # whatever came of it, as the answer alone may have been lost
+            sdk.mark_tuned(self.id)
 
 
 class EmbeddingsModel(Speaking, sdk.embeddings_class()):

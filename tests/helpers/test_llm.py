@@ -19,7 +19,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import ConfigurableField
 
-from helpers import BadInput, GradientError, GradientLLM
+from helpers import BadInput, GradientError, GradientLLM, sdk
 from helpers.service import refusals
 from tests.conftest import TOKEN, WORKSPACE
 from tests.support.waiting import wait_until
@@ -202,6 +202,18 @@ def test_a_cache_answers_for_no_other_parameters(cached, engine, way):
     assert asked == 5
     assert ask(cached, "good?", choices=["yes", "no"]) == "yes"
     assert len(engine.requests) == asked
+
+
+def test_a_cache_gives_no_answer_from_before_a_fine_tune(settings, server, engine):
+    client = sdk.shared_client(server.url, TOKEN, WORKSPACE)
+    adapter = client.get_base_model(base_model_slug="nous-hermes2").create_model_adapter(name="mine")
+    llm = GradientLLM(**{**settings, "model": adapter.id}, cache=InMemoryCache())
+    answers = [llm.invoke("q")]
+    for text in ("one", "two"):
+        adapter.fine_tune(samples=[{"inputs": text}])
+        answers += [llm.invoke("q"), llm.invoke("q")]
+    assert answers == ["echo: q", "one", "one", "two", "two"]
+    assert len(engine.requests) == 3  # and what was asked since comes from the cache
 
 
 def test_a_cache_answers_for_no_other_stop(settings):
