@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import sys
+import traceback
 from types import TracebackType
 from typing import Any
 
 from . import endpoint, retired
 from .environment import URL_VARIABLE
-from .errors import BadInput, GradientError, of_the_sdk
+from .errors import BadInput, GradientError, UnknownModel, of_the_sdk
 
 # What IPython hands over. SyntaxError is not among them: IPython shows it by other means.
 _watched: list[type[BaseException]] = [GradientError, AttributeError, ImportError, TypeError, ValueError]
@@ -58,8 +59,19 @@ def sentence(error: BaseException) -> GradientError | None:
     said = of_the_sdk(error, endpoint.setting(URL_VARIABLE) or "the endpoint")
     if said is not None:
         return said
+    if isinstance(error, StopIteration):
+        return _lost_slug(error)
     words = _habit(error)
     return None if words is None else BadInput(words)
+
+
+def _lost_slug(error: StopIteration) -> UnknownModel | None:
+    """The sentence for the bare StopIteration of a client made by hand, which knows no model with a slug."""
+    code = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
+    if code.co_name not in ("get_base_model", "get_embeddings_model") or "gradientai" not in code.co_filename:
+        return None
+    lists = "list_models(only_base=True)" if code.co_name == "get_base_model" else "list_embeddings_models()"
+    return UnknownModel(f"There is no model with this slug: {lists} shows those there are, each with its slug.")
 
 
 def _habit(error: BaseException) -> str | None:

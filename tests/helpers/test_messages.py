@@ -287,7 +287,11 @@ IN_A_CELL_ALONE = [
     ("from langchain.chains import LLMChain", NOT_IN_THE_KIT.format("langchain")),
     ("from langchain_community.llms import GradientLLM", NOT_IN_THE_KIT.format("langchain_community")),
     (
-        'hand_made.complete(query="")',
+        'hand_made.get_base_model(base_model_slug="x")',
+        "There is no model with this slug: list_models(only_base=True) shows those there are, each with its slug.",
+    ),
+    (
+        'hand_made.list_models(only_base=True)[0].complete(query="")',
         "The call is not right: query: ensure this value has at least 1 characters.",
     ),
 ]
@@ -317,7 +321,7 @@ def names(server, monkeypatch) -> dict[str, object]:
         "llm": llm,
         "chain": PromptTemplate.from_template("{q}") | llm,
         "GradientLLM": GradientLLM,
-        "hand_made": gradientai.Gradient().list_models(only_base=True)[0],
+        "hand_made": gradientai.Gradient(),
         "slugs": ", ".join(repr(model.slug) for model in gradient.list_models(only_base=True)),
     }
 
@@ -363,7 +367,8 @@ def test_a_cell_that_fails_shows_one_sentence_and_a_script_raises_it(cell, names
 
 @pytest.mark.parametrize(("source", "sentence"), IN_A_CELL_ALONE)
 def test_a_fault_of_what_is_not_ours_is_one_sentence_in_a_cell(cell, source, sentence):
-    assert lines(cell(source)) == [HINT, f"BadInput: {sentence}"]
+    kind = "UnknownModel" if "slug" in source else "BadInput"
+    assert lines(cell(source)) == [HINT, f"{kind}: {sentence}"]
 
 
 def test_percent_tb_shows_the_whole_trace(cell):
@@ -420,8 +425,8 @@ def test_a_wrong_token_is_one_sentence_without_it(cell, server, monkeypatch):
 
 
 def test_a_broken_token_of_a_client_made_by_hand_is_in_no_cell(cell, names, server):
-    names["hand_made"]._api_instance.api_client.configuration.access_token = f"{SECRET}\r"
-    shown = cell('hand_made.complete(query="x")')
+    names["hand_made"]._api_client.configuration.access_token = f"{SECRET}\r"
+    shown = cell("hand_made.list_models()")
     assert shown.startswith(f"{HINT}\n\nBadInput: No header can carry the access token")
     assert SECRET not in shown + cell("%tb")
 
