@@ -10,7 +10,7 @@ import pytest
 from gradientai import Gradient
 from pydantic import ValidationError
 
-from helpers import GradientError, GradientLLM, auth, connect, endpoint, forms, sdk
+from helpers import BadInput, GradientError, GradientLLM, auth, connect, endpoint, forms, sdk
 from helpers.forms.connect import HOSTED
 from helpers.service import launcher, paths
 from tests.conftest import TOKEN, WORKSPACE
@@ -39,7 +39,7 @@ def refusals(base) -> tuple[str, str]:
     """What connect() and a new GradientLLM say of variables that can't be used."""
     with pytest.raises(GradientError) as by_connect:
         connect()
-    with pytest.raises(ValidationError) as by_llm:
+    with pytest.raises(BadInput) as by_llm:
         GradientLLM(model=base.id)
     return str(by_connect.value), str(by_llm.value)
 
@@ -85,11 +85,11 @@ def test_a_token_that_no_header_can_carry_is_said_so_and_shown_nowhere(variables
     with pytest.raises(GradientError, match="GRADIENT_ACCESS_TOKEN") as refusal:
         connect()
     said.append(shown(refusal.value))
-    with pytest.raises(ValidationError, match="GRADIENT_ACCESS_TOKEN") as refusal:
+    with pytest.raises(BadInput, match="GRADIENT_ACCESS_TOKEN") as refusal:
         GradientLLM(model=base.id)
     said.append(shown(refusal.value))
     for given in ({}, {"model_kwargs": {"top_k": 0}}, {"no_such_field": 1}, {"access_token": SECRET}):
-        with pytest.raises(ValidationError) as refusal:
+        with pytest.raises(BadInput) as refusal:
             GradientLLM(model=base.id, gradient_access_token=token, **given)
         said.append(shown(refusal.value))
     form = forms.connect_form()
@@ -169,7 +169,7 @@ def test_an_address_that_can_be_meant_in_one_way_is_taken(given, taken):
 def test_any_other_is_refused_with_its_variable_and_a_right_one(variables, base, given, right):
     variables(url=given)
     by_connect, by_llm = refusals(base)
-    with pytest.raises(ValidationError) as by_hand:
+    with pytest.raises(BadInput) as by_hand:
         GradientLLM(model=base.id, gradient_api_url=given)
     form = forms.connect_form()
     form._connect.click()
