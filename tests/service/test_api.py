@@ -12,7 +12,7 @@ from gradientai import CapabilityFilterOption
 from gradientai.openapi.client.exceptions import BadRequestException, NotFoundException, ServiceException
 
 from helpers.service import calls, refusals
-from helpers.service.catalog import CLASSIC_MODELS
+from helpers.service.catalog import ALL_MODELS
 from helpers.service.http.guard import MAX_BODY_BYTES
 from tests.conftest import TOKEN, WORKSPACE
 from tests.support.http_call import BASE_ID, HEADERS, call, fetch
@@ -25,10 +25,23 @@ def message_of(error) -> str:
 # --- what works, through the SDK
 
 
-def test_base_models_have_their_classic_order_ids_and_slugs(gradient):
+def test_the_classic_base_models_come_last_with_their_order_ids_and_slugs(gradient):
+    """LangChain's page takes the last one, and its readers compare the list."""
     models = gradient.list_models(only_base=True)
-    assert [(model.id, model.slug) for model in models] == list(CLASSIC_MODELS)
+    assert [(model.id, model.slug) for model in models[-3:]] == [
+        ("99148c6d-c2a0-4fbe-a4a7-e7c05bdb8a09_base_ml_model", "bloom-560m"),
+        ("f0b97d96-51a8-4040-8b22-7940ee1fa24e_base_ml_model", "llama2-7b-chat"),
+        ("cc2dafce-9e6e-4a23-a918-cad6ba89e42e_base_ml_model", "nous-hermes2"),
+    ]
     assert all(len(model.id) == 50 for model in models)
+
+
+@pytest.mark.parametrize("slug", ["bloom-560m", "llama2-7b-chat", "nous-hermes2", "llama3-8b-chat", "llama3-70b-chat"])
+def test_every_slug_that_public_programs_ask_for_answers_and_takes_adapters(gradient, slug):
+    base = gradient.get_base_model(base_model_slug=slug)
+    assert base.complete(query="hello").generated_output == "echo: hello"
+    adapter = base.create_model_adapter(name="mine")
+    assert gradient.get_model_adapter(model_adapter_id=adapter.id).base_model_id == base.id
 
 
 def test_base_model_names_tell_which_weights_answer(server):
@@ -39,12 +52,12 @@ def test_base_model_names_tell_which_weights_answer(server):
 @pytest.mark.parametrize("capability", list(CapabilityFilterOption))
 def test_every_model_has_every_capability(gradient, base, capability):
     base.create_model_adapter(name="mine")
-    assert len(gradient.list_models(only_base=False, capability=capability)) == 4
+    assert len(gradient.list_models(only_base=False, capability=capability)) == len(ALL_MODELS) + 1
 
 
 def test_only_base_leaves_adapters_out(gradient, base):
     base.create_model_adapter(name="mine")
-    assert len(gradient.list_models(only_base=True)) == 3
+    assert len(gradient.list_models(only_base=True)) == len(ALL_MODELS)
 
 
 def test_an_adapter_is_created_listed_fetched_and_deleted(gradient, base):
