@@ -115,6 +115,47 @@ def test_structured_samples_reach_the_engine(base, engine):
     assert (sample.multiplier, state.rank, state.learning_rate) == (2.5, 32, 0.5)
 
 
+def test_what_stands_beside_the_inputs_of_a_sample_is_ignored(server, base, engine):
+    """Data sets have columns of their own, and the Node SDK passes them on."""
+    adapter = base.create_model_adapter(name="a")
+    samples = [{"inputs": "x", "id": 7, "source": {"page": None}}, {"inputs": [{"value": "y"}], "label": "z"}]
+    assert call(server, "POST", f"/api/models/{adapter.id}/fine-tune", {"samples": samples})[0] == 200
+    assert [[part.text for part in sample.parts] for sample in engine.tunings[-1][0]] == [["x"], ["y"]]
+
+
+@pytest.mark.parametrize("optim", ["adamw_torch", None, {"name": "sgd"}])
+def test_an_optimizer_is_ignored(server, engine, optim):
+    body = {"name": "n", "baseModelId": BASE_ID}
+    settings = {"trainingArguments": {"learningRate": 1e-5, "optim": optim}}
+    assert call(server, "POST", "/api/models", {"model": body, "initialHyperparameters": settings})[0] == 200
+
+
+def test_a_call_takes_any_number_of_samples(base, engine):
+    base.create_model_adapter(name="a").fine_tune(samples=[{"inputs": f"fact {number}"} for number in range(3000)])
+    assert len(engine.tunings[-1][0]) == 3000
+
+
+FINE_TUNE = {"samples": [{"inputs": [{"value": "x"}], "fineTuningParameters": {"multiplier": 1.0}}]}
+CREATE = {"model": {"name": "n", "baseModelId": BASE_ID}, "initialHyperparameters": {"trainingArguments": {}}}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("fine-tune", {**FINE_TUNE, "sampels": []}),
+        ("fine-tune", {"samples": [{"inputs": [{"value": "x", "trainabel": False}]}]}),
+        ("fine-tune", {"samples": [{"inputs": "x", "fineTuningParameters": {"multiplyer": 1.0}}]}),
+        ("", {**CREATE, "rank": 4}),
+        ("", {**CREATE, "initialHyperparameters": {"trainingArguments": {"learningRat": 0.1}}}),
+    ],
+)
+def test_a_misspelt_field_is_refused_by_its_name_everywhere_else(server, base, path, body):
+    path = f"/api/models/{base.create_model_adapter(name='a').id}/{path}" if path else "/api/models"
+    status, answer, _ = call(server, "POST", path, body)
+    assert (status, answer["type"]) == (400, "bodyParsingError")
+    assert "there is no field" in answer["message"]
+
+
 def test_another_workspace_sees_nothing(server, base):
     adapter = base.create_model_adapter(name="mine")
     theirs = {**HEADERS, "x-gradient-workspace-id": "another_workspace"}
