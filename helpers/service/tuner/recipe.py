@@ -183,8 +183,10 @@ def _step(model: Llama, lora: Lora, batch: Batch) -> tuple[Loss, Callable[[], Na
     losses, back = model.losses(hidden[:, batch.trainable], batch.targets)
 
     def gradients() -> Named:
+        nonlocal back
         d_hidden = np.zeros_like(hidden)
         d_hidden[:, batch.trainable] = back(batch.weights / len(batch.targets))
+        del back  # and its 19 MB of logits
         return model.gradients(d_hidden, trace, batch.packing, lora)
 
     return _loss(losses, batch.weights), gradients
@@ -254,11 +256,11 @@ def _train(
             last[number] = loss
             if loss.mean > max(math.log(model.vocabulary), RUN_AWAY * first[number].mean):
                 raise NanLoss
-            if steps and loss.most < LEARNED:
-                continue
-            optimizer.step(_clipped(gradients()), share)
-            steps += 1
-            stepped.append(number)
+            if not steps or loss.most >= LEARNED:
+                optimizer.step(_clipped(gradients()), share)
+                steps += 1
+                stepped.append(number)
+            del gradients  # and what the layers left for it, 60 MB, before the next batch's
         if known:
             return Trained(first, last, steps, Ended.LEARNED)
         pending = stepped
