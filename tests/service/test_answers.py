@@ -41,7 +41,9 @@ class ScriptedDecoder:
         return TEMPLATED.format(query)
 
     def tokenize(self, text: str, parse_special_tokens: bool = True) -> list[int]:
-        return [1] if text in self.marks else [len(word) for word in text.replace("<", " <").split()]
+        if text in engine.ENDS:
+            return [1] if text in self.marks else [1, 2, 3]
+        return [len(word) for word in text.split()]
 
     def close(self) -> None:
         pass
