@@ -130,7 +130,7 @@ def test_an_optimizer_is_ignored(server, engine, optim):
     assert call(server, "POST", "/api/models", {"model": body, "initialHyperparameters": settings})[0] == 200
 
 
-def test_a_call_takes_any_number_of_samples(base, engine):
+def test_one_call_takes_thousands_of_samples(base, engine):
     base.create_model_adapter(name="a").fine_tune(samples=[{"inputs": f"fact {number}"} for number in range(3000)])
     assert len(engine.tunings[-1][0]) == 3000
 

@@ -28,6 +28,7 @@ from pydantic.alias_generators import to_camel
 from ...environment import MAX_GENERATED_TOKENS, MAX_RANK, MAX_TEMPERATURE, MAX_TOP_K
 
 MAX_NAME_CHARACTERS = 256
+MAX_SAMPLES = 100_000  # more than one call takes: each has two tokens at least; the limit in tokens is the engine's
 MAX_PARTS = 64
 MAX_TEXT_CHARACTERS = 200_000  # far beyond any context here; the exact limit in tokens is the engine's
 
@@ -134,7 +135,7 @@ class Sample(Wire):
 class FineTuneBody(Wire):
     """Body of POST /models/{id}/fine-tune."""
 
-    samples: Annotated[list[Sample], Field(min_length=1)]
+    samples: Annotated[list[Sample], Field(min_length=1, max_length=MAX_SAMPLES)]
 
 
 class FineTuneResponse(Response):
