@@ -89,7 +89,7 @@ def gradient(server) -> Gradient:
 
 @pytest.fixture
 def base(gradient):
-    """The last of the three classic base models."""
+    """The last of the base models, a classic one."""
     return gradient.get_base_model(base_model_slug="nous-hermes2")
 
 

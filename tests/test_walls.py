@@ -57,7 +57,7 @@ MAY_IMPORT = {
     "local": {"facts", "outside", "seam", "model files", "tuner's job"},
     "model files": {"seam", "weights file"},
     "tuner": {"seam", "tuner's job", "weights file"},
-    "tuner's process": {"seam", "tuner", "tuner's job"},
+    "tuner's process": {"outside", "seam", "tuner", "tuner's job"},
     "tuner's job": set(),
     "weights file": set(),
 }

@@ -67,7 +67,7 @@ class Calls:
         self._base_models = {model.id: model for model in catalog.base_models(engine.weights_name)}
 
     def base_models(self) -> list[catalog.BaseModel]:
-        """The base models in their classic order."""
+        """The base models, the classic ones last and in their order."""
         return list(self._base_models.values())
 
     def adapters(self, workspace: str) -> list[Adapter]:

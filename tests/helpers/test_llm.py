@@ -338,9 +338,9 @@ def test_a_copy_after_a_call_works(settings, way):
 def test_a_copy_with_another_model_asks_that_one(settings, gradient, engine):
     llm = GradientLLM(**settings)
     llm.invoke("x")
-    other = gradient.get_base_model(base_model_slug="bloom-560")
+    other = gradient.get_base_model(base_model_slug="bloom-560m")
     llm.model_copy(update={"model_id": other.id}).invoke("x")
-    assert [slug for _, slug, _ in engine.requests] == ["nous-hermes2", "bloom-560"]
+    assert [slug for _, slug, _ in engine.requests] == ["nous-hermes2", "bloom-560m"]
 
 
 LONG = 5.0  # seconds that an answer takes, if someone waits for it
