@@ -209,6 +209,8 @@ def test_every_call_is_on_the_page():
         "DELETE /api/rag-collections/{collection_id}",
         "POST /api/rag-collections/{collection_id}/files",
         "POST /api/blocks/extract-pdf",
+        "GET /api/embeddings",
+        "POST /api/embeddings/{slug}",
     }
 
 

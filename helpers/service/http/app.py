@@ -24,6 +24,7 @@ from ..store import Adapter
 from . import docs, schemas
 from .collections import collection_routes
 from .disconnect import while_connected
+from .embeddings import embeddings_routes
 from .envelope import EnvelopeResponse, HttpRefusal, error_response
 from .export import export_routes
 from .files import file_routes
@@ -42,7 +43,7 @@ from .pdf import pdf_routes
 from .status import Status
 
 LOOK_SECONDS = 0.05  # how often it is looked whether the engine is loaded
-_NOT_SERVED = ("embeddings", "blocks")
+_NOT_SERVED = ("blocks",)
 
 
 def create_app(status: Status, token: str | None, *, any_host: bool = False) -> FastAPI:
@@ -70,6 +71,7 @@ def create_app(status: Status, token: str | None, *, any_host: bool = False) -> 
     app.add_exception_handler(HTTPException, _on_http_error)
     app.include_router(_own_calls(status, metrics))
     app.include_router(export_routes(status), prefix=EXPORT_PATH)
+    app.include_router(embeddings_routes(status, metrics), prefix="/api")
     for routes in (file_routes, collection_routes, pdf_routes):
         app.include_router(routes(status), prefix="/api")
     app.include_router(_api(status, metrics), prefix="/api")  # last, as it takes every path that is left
@@ -100,7 +102,9 @@ def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
         if status.calls is not None:
             load = status.calls.machine()
             shared = {} if load is None else {"load": asdict(load)}
-            return EnvelopeResponse({"status": "ready", "instance": status.instance, **shared})
+            doing = status.calls.doing()
+            beside = {} if doing is None else {"doing": doing[0], "progress": doing[1]}
+            return EnvelopeResponse({"status": "ready", "instance": status.instance, **shared, **beside})
         loading = {"status": "loading", "instance": status.instance, "doing": status.doing, "progress": status.progress}
         return EnvelopeResponse(loading, status_code=503)
 
@@ -227,8 +231,8 @@ def _tuning_sample(sample: schemas.Sample) -> TuningSample:
 def _no_such_call(method: str, path: str) -> refusals.Refusal:
     if path.split("/")[0] in _NOT_SERVED:
         return refusals.NotServed(
-            f"The local service does not serve {method} /{path}: it has the calls on models, files and "
-            "collections, extract-pdf, and no embeddings or other blocks."
+            f"The local service does not serve {method} /{path}: it has the calls on models, embeddings, files and "
+            "collections, and of the blocks extract-pdf alone."
         )
     return HttpRefusal(
         404, f"There is no call {method} /api/{refusals.quoted(path)[1:-1]}: GET /docs lists those there are."
