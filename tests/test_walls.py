@@ -88,7 +88,13 @@ LIBRARIES = {
     "starlette": ("helpers.service.http",),
     "uvicorn": ("helpers.service.http",),
     "prometheus_client": ("helpers.service.http",),
-    "pydantic": ("helpers.service.http", "helpers.llm", "helpers.errors"),
+    "pydantic": (
+        "helpers.service.http",
+        "helpers.endpoint_fields",
+        "helpers.embeddings",
+        "helpers.llm",
+        "helpers.errors",
+    ),
     "xllamacpp": ("helpers.service.local.decoder",),
     "psutil": ("helpers.service.local.cores",),
     "numpy": (
@@ -107,7 +113,7 @@ LIBRARIES = {
     "platformdirs": ("helpers.service.paths", "helpers.auth"),
     "gradientai": ("helpers.sdk", "helpers.errors", "helpers.forms"),
     "urllib3": ("helpers.sdk", "helpers.errors", "helpers.hanging_up"),
-    "langchain_core": ("helpers.llm",),
+    "langchain_core": ("helpers.llm", "helpers.embeddings"),
     "ipywidgets": ("helpers.forms",),
     "pytest": ("helpers.pytest_plugin",),
     "IPython": ("helpers.cell_clock", "helpers.forms", "helpers.plots"),

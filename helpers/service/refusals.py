@@ -52,9 +52,7 @@ class UnknownEmbeddingsModel(Refusal):
     """
 
     def __init__(self, slug: str, there: Sequence[str]) -> None:
-        super().__init__(
-            f"There is no embeddings model {quoted(slug)}: take one of those there are, {', '.join(there)}."
-        )
+        super().__init__(f"There is no embeddings model {quoted(slug)}; those there are: {', '.join(there)}.")
 
 
 class NotAnAdapter(Refusal):
