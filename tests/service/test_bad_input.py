@@ -232,6 +232,7 @@ VALID = {
             {"inputs": [{"value": "y", "trainable": True, "parseSpecialTokens": False}]},
         ]
     },
+    "embeddings": {"inputs": [{"input": "x"}, {"input": "y"}]},
     "": {
         "model": {"name": "n", "baseModelId": BASE_ID},
         "initialHyperparameters": {
@@ -301,7 +302,8 @@ def written(value, escaped: bool) -> bytes:
 
 
 def post(room, call_: str, body: bytes, content_type: str = "application/json") -> tuple[int, bytes]:
-    path = f"/api/models/{room.mine}/{call_}" if call_ else "/api/models"
+    paths = {"": "/api/models", "embeddings": "/api/embeddings/bge-large"}
+    path = paths.get(call_, f"/api/models/{room.mine}/{call_}")
     if call_.startswith("/"):
         path = f"/api{call_.format(room.my_collection)}"
     return room.send("POST", path, body, {**HEADERS, "Content-Type": content_type})
