@@ -15,6 +15,8 @@ import pytest
 
 from helpers.service.local import engine
 from helpers.service.local.cores import Cores
+from helpers.service.local.embedder import Embedder
+from helpers.service.local.embedder_files import EmbedderFiles
 from helpers.service.local.engine import LocalEngine
 from helpers.service.local.model_files import Weights
 from helpers.service.refusals import CallerGone, Failed, TookTooLong
@@ -116,7 +118,9 @@ def test_the_tuner_loads_beside_the_decoder_or_waits_until_it_is_needed(preload,
 
     monkeypatch.setattr(engine, "Decoder", decoder)
     files = Weights("a model", Path("gguf"), Path("folder"))
-    LocalEngine(files, subject, Cores(watch=False), preload=preload).close()
+    cores = Cores(watch=False)
+    embedder = Embedder(EmbedderFiles(tmp_path), lambda: cores.threads)
+    LocalEngine(files, subject, embedder, cores, preload=preload).close()
     assert running == [preload]
 
 
