@@ -108,7 +108,7 @@ def test_no_memory_for_a_process_is_a_sentence_and_no_failed_create(subject, mon
 
 
 @pytest.mark.parametrize("preload", [True, False])
-def test_the_tuner_loads_beside_the_decoder_or_waits_until_it_is_needed(preload, subject, monkeypatch):
+def test_the_tuner_loads_beside_the_decoder_or_waits_until_it_is_needed(preload, subject, monkeypatch, tmp_path):
     """Who fine-tunes as soon as the service is ready has waited for part of its loading already."""
     running: list[bool] = []
 
