@@ -16,6 +16,7 @@ from . import cell_errors
 if TYPE_CHECKING:
     from . import auth, doctor, exercises, forms, plots
     from .connection import adapter_folder, connect, stop_local_service
+    from .embeddings import GradientEmbeddings
     from .errors import (
         BadInput,
         Busy,
@@ -53,6 +54,7 @@ _WHERE = {
     "connect": "connection",
     "stop_local_service": "connection",
     **dict.fromkeys(_ERRORS, "errors"),
+    "GradientEmbeddings": "embeddings",
     "export_adapter": "export",
     "GradientLLM": "llm",
     "progress": "progress_bars",
@@ -63,6 +65,7 @@ _MODULES = ("auth", "doctor", "exercises", "forms", "plots")
 __all__ = [
     "BadInput",
     "Busy",
+    "GradientEmbeddings",
     "GradientError",
     "GradientLLM",
     "LossRanAway",

@@ -17,7 +17,6 @@ from . import endpoint
 if TYPE_CHECKING:
     import urllib3
     from gradientai import Gradient, ModelAdapter
-
 CONNECT_SECONDS = 5
 SILENT_SECONDS = 60  # how long a file that is handed over may stop on its way
 READ_SECONDS = 920  # a little longer than the service's own limits for the wait and for a fine-tune together
@@ -129,6 +128,13 @@ def model(gradient: Gradient, model_id: str) -> ModelAdapter:
         name="",
         workspace_id=gradient.workspace_id,
     )
+
+
+def embeddings_model(gradient: Gradient, slug: str) -> Any:
+    """The embeddings model with this slug, without a request: an endpoint that has none says so itself."""
+    from .sdk_classes import EmbeddingsModel
+
+    return EmbeddingsModel(api_instance=gradient._embeddings_api, slug=slug, workspace_id=gradient.workspace_id)
 
 
 def beside_the_api(

@@ -28,7 +28,21 @@ ROOMS = {
     "outside": ("helpers.service.launcher", "helpers.service.paths", "helpers.service.logs"),
     "http": ("helpers.service.http",),
     "calls": ("helpers.service.calls",),
-    "keeping": ("helpers.service.scheduler", "helpers.service.store", "helpers.service.catalog"),
+    "retrieval": (
+        "helpers.service.collections",
+        "helpers.service.ingestion",
+        "helpers.service.documents",
+        "helpers.service.pdf",
+        "helpers.service.rag_prompt",
+    ),
+    "keeping": (
+        "helpers.service.scheduler",
+        "helpers.service.database",
+        "helpers.service.store",
+        "helpers.service.collection_store",
+        "helpers.service.catalog",
+    ),
+    "cutting": ("helpers.service.chunkers", "helpers.service.vectors"),
     "seam": (
         "helpers.service.engine",
         "helpers.service.refusals",
@@ -36,7 +50,11 @@ ROOMS = {
         "helpers.service.malloc",
     ),
     "local": ("helpers.service.local",),
-    "model files": ("helpers.service.local.model_files", "helpers.service.local.gguf_convert"),
+    "model files": (
+        "helpers.service.local.model_files",
+        "helpers.service.local.gguf_convert",
+        "helpers.service.local.wheel_files",
+    ),
     "tuner": ("helpers.service.tuner",),
     "tuner's process": ("helpers.service.tuner.process",),
     "tuner's job": ("helpers.service.tuner.job",),
@@ -50,12 +68,14 @@ MAY_IMPORT = {
     "forms": {"facts", "helpers", "outside"},
     "program": {"facts", "outside", "http", "calls", "keeping", "seam", "local", "model files", "tuner's process"},
     "outside": {"facts"},
-    "http": {"facts", "outside", "calls", "keeping", "seam"},
-    "calls": {"facts", "keeping", "seam"},
-    "keeping": {"seam"},
+    "http": {"facts", "outside", "calls", "retrieval", "keeping", "cutting", "seam"},
+    "calls": {"facts", "retrieval", "keeping", "seam"},
+    "retrieval": {"outside", "keeping", "cutting", "seam"},
+    "keeping": {"cutting", "seam"},
+    "cutting": set(),
     "seam": {"facts"},
-    "local": {"facts", "outside", "seam", "model files", "tuner's job"},
-    "model files": {"seam", "weights file"},
+    "local": {"facts", "outside", "seam", "model files", "tuner's job", "weights file"},
+    "model files": {"facts", "seam", "weights file"},
     "tuner": {"seam", "tuner's job", "weights file"},
     "tuner's process": {"outside", "seam", "tuner", "tuner's job"},
     "tuner's job": set(),
@@ -68,19 +88,32 @@ LIBRARIES = {
     "starlette": ("helpers.service.http",),
     "uvicorn": ("helpers.service.http",),
     "prometheus_client": ("helpers.service.http",),
-    "pydantic": ("helpers.service.http", "helpers.llm", "helpers.errors"),
+    "pydantic": (
+        "helpers.service.http",
+        "helpers.endpoint_fields",
+        "helpers.embeddings",
+        "helpers.llm",
+        "helpers.errors",
+    ),
     "xllamacpp": ("helpers.service.local.decoder",),
     "psutil": ("helpers.service.local.cores",),
-    "numpy": ("helpers.service.tuner", "helpers.service.local.gguf_convert"),
-    "threadpoolctl": ("helpers.service.tuner.recipe",),
+    "numpy": (
+        "helpers.service.tuner",
+        "helpers.service.vectors",
+        "helpers.service.local.gguf_convert",
+        "helpers.service.local.bert",
+        "helpers.service.local.embedder",
+    ),
+    "pypdf": ("helpers.service.pdf",),
+    "threadpoolctl": ("helpers.service.tuner.recipe", "helpers.service.local.embedder"),
     "safetensors": ("helpers.service.tuner", "helpers.service.local.gguf_convert"),
     "gguf": ("helpers.service.tuner.adapter_files", "helpers.service.local.gguf_convert"),
-    "tokenizers": ("helpers.service.local.gguf_convert",),
-    "filelock": ("helpers.service.launcher", "helpers.service.local.model_files"),
+    "tokenizers": ("helpers.service.local.gguf_convert", "helpers.service.local.embedder"),
+    "filelock": ("helpers.service.launcher", "helpers.service.local.wheel_files"),
     "platformdirs": ("helpers.service.paths", "helpers.auth"),
     "gradientai": ("helpers.sdk", "helpers.sdk_classes", "helpers.errors", "helpers.forms"),
     "urllib3": ("helpers.sdk", "helpers.errors", "helpers.hanging_up"),
-    "langchain_core": ("helpers.llm",),
+    "langchain_core": ("helpers.llm", "helpers.embeddings"),
     "ipywidgets": ("helpers.forms",),
     "pytest": ("helpers.pytest_plugin",),
     "IPython": ("helpers.cell_clock", "helpers.forms", "helpers.plots"),
@@ -185,9 +218,10 @@ def test_what_is_imported_all_the_time_loads_the_standard_library_alone(module):
     assert {name for name in loaded_by(module) if name not in sys.stdlib_module_names} <= ours
 
 
-def test_the_service_loads_nothing_that_tunes_before_it_tunes():
+def test_the_service_loads_nothing_that_tunes_or_embeds_before_it_does():
     loaded = loaded_by("helpers.service.server, helpers.service.local.engine, helpers.service.tuner.process")
-    assert {"torch", "transformers", "peft", "gguf", "numpy", "safetensors", "xllamacpp"}.isdisjoint(loaded)
+    heavy = {"torch", "transformers", "peft", "gguf", "numpy", "safetensors", "tokenizers", "xllamacpp"}
+    assert heavy.isdisjoint(loaded)
 
 
 def loaded_by(module: str) -> set[str]:

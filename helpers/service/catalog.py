@@ -28,6 +28,8 @@ LATER_MODELS = (
 # The classic ones last, because programs take `models[-1]` for one of them.
 ALL_MODELS = (*LATER_MODELS, *CLASSIC_MODELS)
 
+EMBEDDINGS_SLUGS = ("bge-large",)  # the SDK takes no other; the engine's own model answers for it
+
 _BASE_MODEL_ID = re.compile(r"[0-9a-f-]{36}_base_ml_model")
 _ADAPTER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}_model_adapter")
 

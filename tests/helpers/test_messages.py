@@ -21,6 +21,7 @@ from langchain_core.prompts import PromptTemplate
 
 import helpers
 from helpers import GradientLLM, cell_errors, connect, errors
+from helpers.service.catalog import ALL_MODELS
 from tests.conftest import TOKEN, WORKSPACE
 
 SECRET = "a-token-that-no-one-may-see"
@@ -496,7 +497,7 @@ def test_what_connect_gives_is_the_sdks_and_so_is_all_that_it_gives(names):
     assert isinstance(gradient, gradientai.Gradient)
     assert isinstance(base, gradientai.BaseModel)
     found = gradient.get_model_adapter(model_adapter_id=adapter.id)
-    for one in (adapter, found, *gradient.list_models(only_base=False)[3:]):
+    for one in (adapter, found, *gradient.list_models(only_base=False)[len(ALL_MODELS) :]):
         assert isinstance(one, gradientai.ModelAdapter)
     assert type(adapter).__name__ == "ModelAdapter"
     assert not hasattr(base, "fine_tune")

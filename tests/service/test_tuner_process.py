@@ -15,6 +15,8 @@ import pytest
 
 from helpers.service.local import engine
 from helpers.service.local.cores import Cores
+from helpers.service.local.embedder import Embedder
+from helpers.service.local.embedder_files import EmbedderFiles
 from helpers.service.local.engine import LocalEngine
 from helpers.service.local.model_files import Weights
 from helpers.service.refusals import CallerGone, Failed, TookTooLong
@@ -117,7 +119,7 @@ def test_no_memory_for_a_process_is_a_sentence_and_no_failed_create(subject, mon
 
 
 @pytest.mark.parametrize("preload", [True, False])
-def test_the_tuner_loads_beside_the_decoder_or_waits_until_it_is_needed(preload, subject, monkeypatch):
+def test_the_tuner_loads_beside_the_decoder_or_waits_until_it_is_needed(preload, subject, monkeypatch, tmp_path):
     """Who fine-tunes as soon as the service is ready has waited for part of its loading already."""
     running: list[bool] = []
 
@@ -127,7 +129,9 @@ def test_the_tuner_loads_beside_the_decoder_or_waits_until_it_is_needed(preload,
 
     monkeypatch.setattr(engine, "Decoder", decoder)
     files = Weights("a model", Path("gguf"), Path("folder"))
-    LocalEngine(files, subject, Cores(watch=False), preload=preload).close()
+    cores = Cores(watch=False)
+    embedder = Embedder(EmbedderFiles(tmp_path), lambda: cores.threads)
+    LocalEngine(files, subject, embedder, cores, preload=preload).close()
     assert running == [preload]
 
 
