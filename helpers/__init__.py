@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .environment import VERSION as __version__  # noqa: F401 - Python's own name for it
+
 if TYPE_CHECKING:
     from . import auth, doctor, exercises, forms, plots
     from .connection import adapter_folder, connect, stop_local_service
