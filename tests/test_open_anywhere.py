@@ -1,4 +1,4 @@
-"""What opens the kit elsewhere (a dev container, Binder, GitHub's runners) does what the README says, on what it promises.
+"""What opens the kit elsewhere (a dev container, Binder, GitHub) does what the README says, on what it promises.
 
 None of these can be run here, so they are parsed and held against the files that they stand for.
 """
