@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import cell_errors
+from .environment import VERSION as __version__  # noqa: F401 - Python's own name for it
 
 if TYPE_CHECKING:
     from . import auth, doctor, exercises, forms, plots

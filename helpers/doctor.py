@@ -21,7 +21,14 @@ from pathlib import Path
 
 from .connection import set_by_connect
 from .endpoint import setting
-from .environment import CACHE_DIR_VARIABLE, DATA_DIR_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
+from .environment import (
+    CACHE_DIR_VARIABLE,
+    DATA_DIR_VARIABLE,
+    TOKEN_VARIABLE,
+    URL_VARIABLE,
+    VERSION,
+    WORKSPACE_VARIABLE,
+)
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 14)
 REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
@@ -104,7 +111,7 @@ def kit() -> Finding:
     )
     found = Path(tried.stdout.strip()) if tried.returncode == 0 else None
     if found is not None and found.resolve() == (Path(__file__).parent / "__init__.py").resolve():
-        return Finding("kit", True, "helpers can be imported from any folder")
+        return Finding("kit", True, f"helpers {VERSION} can be imported from any folder")
     detail = "helpers is on this program's own path alone, so that other programs and notebooks can't import it"
     if found is not None:
         detail = f"another copy of helpers, in {_short(found.parent)}, is the one that other programs import"

@@ -50,7 +50,8 @@ def test_the_bench_counts_pairs_names_every_benchmark_and_writes_only_between_th
     assert figures.put_between_markers(page, "new") == page.replace("old", "new")
     with pytest.raises(ValueError, match="one line"):
         figures.put_between_markers(page + page, "new")
-    assert bench.README.read_text(encoding="utf-8").count(figures.BEGIN) == 1
+    for shown in (bench.README, bench.PAGE):
+        assert shown.read_text(encoding="utf-8").count(figures.BEGIN) == 1
 
     assert bench.main(["--list"]) == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]

@@ -11,6 +11,7 @@ import pytest
 from gradientai import CapabilityFilterOption
 from gradientai.openapi.client.exceptions import BadRequestException, NotFoundException, ServiceException
 
+from helpers import __version__
 from helpers.service import calls, refusals
 from helpers.service.catalog import ALL_MODELS
 from helpers.service.http.guard import MAX_BODY_BYTES
@@ -429,7 +430,7 @@ def test_a_full_disk_is_said_so(base, engine):
 def test_a_loading_service_says_so_and_a_ready_one_is_healthy(server):
     assert call(server, "GET", "/health", headers={})[:2] == (
         200,
-        {"status": "ready", "instance": server.status.instance},
+        {"status": "ready", "instance": server.status.instance, "version": __version__},
     )
     calls, server.status.calls, server.status.doing = server.status.calls, None, "Downloading"
     status, health, _ = call(server, "GET", "/health", headers={})

@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, PlainTextResponse
 
+from ...environment import VERSION
 from .. import catalog, refusals
 from ..engine import DEFAULT_MAX_TOKENS, CompletionRequest, SamplePart, TuningSample
 from ..store import Adapter
@@ -56,6 +57,7 @@ def create_app(status: Status, token: str | None, *, any_host: bool = False) -> 
     """
     app = FastAPI(
         title="Local Gradient service",
+        version=VERSION,
         description="The Gradient API, answered and fine-tuned on this machine.",
         default_response_class=EnvelopeResponse,
         lifespan=partial(_lifespan, status),
@@ -99,13 +101,14 @@ def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
 
     @own.get(HEALTH_PATH, responses={503: {"description": "It is still loading"}})
     def health():
+        own_run = {"instance": status.instance, "version": VERSION}
         if status.calls is not None:
             load = status.calls.machine()
             shared = {} if load is None else {"load": asdict(load)}
             doing = status.calls.doing()
             beside = {} if doing is None else {"doing": doing[0], "progress": doing[1]}
-            return EnvelopeResponse({"status": "ready", "instance": status.instance, **shared, **beside})
-        loading = {"status": "loading", "instance": status.instance, "doing": status.doing, "progress": status.progress}
+            return EnvelopeResponse({"status": "ready", **own_run, **shared, **beside})
+        loading = {"status": "loading", **own_run, "doing": status.doing, "progress": status.progress}
         return EnvelopeResponse(loading, status_code=503)
 
     @own.get(METRICS_PATH, response_class=PlainTextResponse, responses={401: {"model": schemas.ErrorResponse}})
