@@ -16,18 +16,18 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list
-from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 
-from . import sdk
+from . import arguments, retired, sdk
 from .endpoint import checked, cleaned, setting
 from .environment import (
     TOKEN_VARIABLE,
     URL_VARIABLE,
     WORKSPACE_VARIABLE,
 )
-from .errors import one_sentence
+from .errors import BadInput, of_kind
 from .hanging_up import Call
-from .parameters import checked_parameters, strings
+from .parameters import NAMES, checked_parameters, strings
 from .token_count import token_ids
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class GradientLLM(BaseLLM):
         auto_template: wrap prompts in the base model's chat template. Leave it off for adapters tuned on plain text.
 
     Raises:
-        pydantic.ValidationError (a ValueError): a parameter is out of range or unknown, or credentials are missing.
+        BadInput (a GradientError and a ValueError): a parameter is out of range or unknown, or credentials are missing.
         GradientError: from calls, with the service's own sentence.
     """
 
@@ -73,8 +73,28 @@ class GradientLLM(BaseLLM):
     auto_template: bool | None = None
 
     def __init__(self, *args: Any, **given: Any) -> None:
+        if args:
+            raise of_kind(BadInput("A GradientLLM takes its arguments by name: GradientLLM(model=…)."), TypeError)
         # pydantic's errors hold what was given, whatever its name
-        super().__init__(*args, **{name: _hidden(value) if "token" in name else value for name, value in given.items()})
+        hidden = {name: _hidden(value) if "token" in name else value for name, value in given.items()}
+        try:
+            super().__init__(**hidden)
+        except ValidationError as error:
+            raise BadInput(_sentence(error)) from None
+
+    def __getattr__(self, name: str) -> Any:
+        words = retired.call_instead("A model", name)
+        if words is not None:
+            raise of_kind(BadInput(words), AttributeError)
+        return super().__getattr__(name)
+
+    def __call__(self, *given: Any, **named: Any) -> str:
+        """What models of older LangChains could do.
+
+        Raises:
+            BadInput (also a TypeError): always.
+        """
+        raise of_kind(BadInput(retired.not_a_function("A model")), TypeError)
 
     @model_validator(mode="before")
     @classmethod
@@ -114,9 +134,13 @@ class GradientLLM(BaseLLM):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        """What tells one model from another, for caches and traces; never the token."""
+        """What tells one model from another, for caches and traces; never the token.
+
+        An adapter is another model after each fine_tune, or a cache would go on giving its old answers.
+        """
         return {
             "model_id": self.model_id,
+            "last_tuning": sdk.last_tuning(self.model_id),
             "gradient_api_url": self.gradient_api_url,
             "gradient_workspace_id": self.gradient_workspace_id,
             "model_kwargs": self.model_kwargs,
@@ -152,7 +176,7 @@ class GradientLLM(BaseLLM):
             parameters: of the calls.
 
         Raises:
-            ValueError: the prompts are one string, whose letters no one means.
+            BadInput: the prompts are one string, whose letters no one means.
             GradientError: from calls; without return_exceptions.
         """
         _check_prompts(inputs)
@@ -262,9 +286,7 @@ class GradientLLM(BaseLLM):
 
     def _complete(self, prompt: str, stop: list[str] | None, call: dict[str, Any]) -> Generation:
         asked = checked_parameters(self._parameters(call))
-        model = self._connected()
-        with one_sentence(sdk.url_of_model(model)):
-            answer = model.complete(query=prompt, **asked)
+        answer = self._connected().complete(query=prompt, **asked)
         text, was_cut = _cut_at(answer.generated_output, self._stops(stop) or [])
         return Generation(text=text, generation_info={"finish_reason": "stop" if was_cut else answer.finish_reason})
 
@@ -284,7 +306,7 @@ class GradientLLM(BaseLLM):
 
 def _check_prompts(inputs: Any) -> None:
     if isinstance(inputs, str):
-        raise ValueError("batch takes a list of prompts, and this is one: put it into a list, or use invoke")
+        raise BadInput("batch takes a list of prompts, and this is one: put it into a list, or use invoke.")
 
 
 def _limited(config: RunnableConfig | list[RunnableConfig] | None, inputs: list[Any]) -> list[RunnableConfig]:
@@ -293,6 +315,23 @@ def _limited(config: RunnableConfig | list[RunnableConfig] | None, inputs: list[
         return []
     given = get_config_list(config, len(inputs))
     return [{**one, "max_concurrency": one.get("max_concurrency") or MAX_CONCURRENT} for one in given]
+
+
+def _sentence(error: ValidationError) -> str:
+    """What pydantic found, in one sentence of ours."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    if problem["type"] == "missing":
+        return f"A GradientLLM needs {name}, the id of a base model or of an adapter: GradientLLM({name}=…)."
+    if problem["type"] != "extra_forbidden":
+        return f"{name} of a GradientLLM is not right: {problem['msg']}."
+    if name in NAMES:
+        return f'{name} is given in model_kwargs: GradientLLM(model=…, model_kwargs={{"{name}": …}}).'
+    fields = GradientLLM.model_fields.items()
+    ours = [field.alias or own for own, field in fields if own not in BaseLLM.model_fields]
+    return f"A GradientLLM has no argument {name!r}{arguments.meant(name, ours)}"
 
 
 def _hidden(value: Any) -> Any:

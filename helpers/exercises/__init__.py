@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import GradientError, one_sentence
+from ..errors import BadInput, GradientError, one_sentence
 from .chaining import FEW_SHOT_HINT, VERBS, few_shot, few_shot_prompt
 from .fine_tuning import MAX_WORDS, OWN_FACT_HINT, own_fact
 from .not_yet import NotYet
@@ -37,7 +37,7 @@ def check(name: str, *answer: Any) -> None:
         answer: what the exercise asks for.
 
     Raises:
-        ValueError: there is no such exercise.
+        BadInput: there is no such exercise.
     """
     solved, reason = attempt(name, *answer)
     print(f"Right! {reason}" if solved else f"Not yet: {reason} exercises.hint({name!r}) helps.")
@@ -50,7 +50,7 @@ def attempt(name: str, *answer: Any) -> tuple[bool, str]:
         Whether the exercise is solved, and a sentence that says why.
 
     Raises:
-        ValueError: there is no such exercise.
+        BadInput: there is no such exercise.
     """
     checker, _ = _exercise(name)
     try:
@@ -67,7 +67,7 @@ def hint(name: str) -> None:
     """Prints a hint.
 
     Raises:
-        ValueError: there is no such exercise.
+        BadInput: there is no such exercise.
     """
     print(_exercise(name)[1])
 
@@ -93,5 +93,5 @@ def _said(error: Exception) -> str:
 
 def _exercise(name: str) -> tuple[Callable[..., str], str]:
     if not isinstance(name, str) or name not in _EXERCISES:
-        raise ValueError(f"There is no exercise {name!r}; there are {', '.join(_EXERCISES)}.")
+        raise BadInput(f"There is no exercise {name!r}; there are {', '.join(_EXERCISES)}.")
     return _EXERCISES[name]

@@ -25,7 +25,7 @@ from .engine import (
     TuningOutcome,
     TuningSample,
 )
-from .refusals import NotAnAdapter, NotServed, NotTuned, OtherWeights, UnknownAdapter, UnknownBaseModel
+from .refusals import NotAnAdapter, NotServed, NotTuned, OtherWeights, SlugForId, UnknownAdapter, UnknownBaseModel
 from .scheduler import Kind, Scheduler
 from .store import Adapter, Store
 from .weights_identity import WeightsIdentity
@@ -67,7 +67,7 @@ class Calls:
         self._base_models = {model.id: model for model in catalog.base_models(engine.weights_name)}
 
     def base_models(self) -> list[catalog.BaseModel]:
-        """The base models in their classic order."""
+        """The base models, the classic ones last and in their order."""
         return list(self._base_models.values())
 
     def adapters(self, workspace: str) -> list[Adapter]:
@@ -80,9 +80,11 @@ class Calls:
         Raises:
             UnknownAdapter: the workspace has none with this id.
             NotAnAdapter: the id is a base model's.
+            SlugForId: the id is none, and a base model has it as its slug.
         """
         if model_id in self._base_models:
             raise NotAnAdapter
+        self._refuse_slug(model_id)
         if not catalog.is_adapter_id(model_id):  # what has another form never becomes part of a path
             raise UnknownAdapter(model_id)
         return self._store.get(workspace, model_id)
@@ -94,8 +96,10 @@ class Calls:
 
         Raises:
             UnknownBaseModel: there is no such base model.
+            SlugForId: the id is none, and a base model has it as its slug.
             TooManyAdapters: the workspace has MAX_ADAPTERS already.
         """
+        self._refuse_slug(base_model_id)
         if base_model_id not in self._base_models:
             raise UnknownBaseModel(base_model_id)
         adapter = Adapter(
@@ -186,6 +190,10 @@ class Calls:
             Refusal: whatever the engine refuses.
         """
         return self._engine.tokenize(text)
+
+    def _refuse_slug(self, model_id: str) -> None:
+        if any(model.slug == model_id for model in self._base_models.values()):
+            raise SlugForId(model_id)
 
     def _tune_and_keep(self, adapter: Adapter, samples: list[TuningSample], given_up: threading.Event) -> TuningOutcome:
         state = self._state(adapter)

@@ -22,7 +22,7 @@ from helpers.service.tuner import process
 from helpers.service.tuner.job import Signals, TokenSample, TuningJob
 from helpers.service.tuner.process import TunerProcess
 from tests.support import fake_tuner
-from tests.support.fake_tuner import DIE, FOREVER, QUICK
+from tests.support.fake_tuner import DIE, FOREVER, QUICK, SLOW
 
 NEVER = threading.Event()
 
@@ -60,6 +60,17 @@ def test_a_tuner_that_does_not_load_is_given_up(subject, monkeypatch):
     subject._folder = fake_tuner.LOADING_FOREVER
     with pytest.raises(TookTooLong, match="did not load within 0.1 seconds"):
         subject.tune(job(QUICK), NEVER)
+
+
+def test_the_log_says_how_far_a_fine_tune_is_and_how_it_ended(subject, caplog):
+    caplog.set_level("INFO", "gradient.service")
+    subject.tune(job(SLOW), NEVER)
+    told = [(record.getMessage(), record.fields) for record in caplog.records]
+    assert told == [
+        ("tuning", {"doing": "learning", "samples": 1, "of": 3, "steps": 10}),
+        ("tuning", {"doing": "learning", "samples": 2, "of": 3, "steps": 20}),
+        ("tuned", {"samples": 1, "learned": 1, "steps": 1, "ended": "learned", "rate": 1e-3}),
+    ]
 
 
 @pytest.mark.parametrize("when", ["in a fine-tune", "at rest"])
