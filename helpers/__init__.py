@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from .connection import adapter_folder, connect, stop_local_service
     from .errors import GradientError
     from .export import export_adapter
+    from .lessons import copy_lessons
     from .llm import GradientLLM
     from .progress_bars import progress, waiting
+    from .token_views import next_tokens, show_tokens
 
 _WHERE = {
     "adapter_folder": "connection",
@@ -27,6 +29,9 @@ _WHERE = {
     "GradientLLM": "llm",
     "progress": "progress_bars",
     "waiting": "progress_bars",
+    "show_tokens": "token_views",
+    "next_tokens": "token_views",
+    "copy_lessons": "lessons",
 }
 _MODULES = ("auth", "doctor", "exercises", "forms", "plots")
 
@@ -36,12 +41,15 @@ __all__ = [
     "adapter_folder",
     "auth",
     "connect",
+    "copy_lessons",
     "doctor",
     "exercises",
     "export_adapter",
     "forms",
+    "next_tokens",
     "plots",
     "progress",
+    "show_tokens",
     "stop_local_service",
     "waiting",
 ]

@@ -18,8 +18,10 @@ from ..engine import (
     Completion,
     CompletionRequest,
     Engine,
+    LikelyToken,
     Load,
     SamplePart,
+    Token,
     Tuner,
     TuningOutcome,
     TuningSample,
@@ -96,7 +98,7 @@ class LocalEngine(Engine):
     def _complete(
         self, request: CompletionRequest, adapter: AdapterState | None, given_up: threading.Event
     ) -> Completion:
-        lora = None if adapter is None or adapter.folder is None else adapter.folder / GGUF_FILE
+        lora = _lora(adapter)
         prompt = self._decoder.apply_template(request.prompt) if request.auto_template else request.prompt
         prompt, cut = without_trailing_spaces(prompt)
         if request.choices is not None:
@@ -154,8 +156,17 @@ class LocalEngine(Engine):
         _check_sample(number, ids, labels)
         return TokenSample(tuple(ids), tuple(labels), sample.multiplier)
 
-    def tokenize(self, text: str) -> list[int]:
-        return self._decoder.tokenize(text)
+    def tokenize(self, text: str) -> list[Token]:
+        return [Token(*token) for token in self._decoder.pieces(text)]
+
+    def next_tokens(
+        self, prompt: str, count: int, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
+    ) -> list[LikelyToken]:
+        prompt, _ = without_trailing_spaces(prompt)
+        with self._tuner.completing():
+            found = self._decoder.next_tokens(prompt, count, _lora(adapter), given_up)
+        (end,) = self._decoder.tokenize(END_OF_TURN)  # a special token has no piece of text
+        return [LikelyToken(one, END_OF_TURN if one == end else piece, share) for one, piece, share in found]
 
     def prepare_tuning(self) -> None:
         self._tuner.prepare()
@@ -167,6 +178,11 @@ class LocalEngine(Engine):
         self._tuner.close()
         self._decoder.close()
         self._cores.close()
+
+
+def _lora(adapter: AdapterState | None) -> Path | None:
+    """The file of an adapter that has been tuned."""
+    return None if adapter is None or adapter.folder is None else adapter.folder / GGUF_FILE
 
 
 def _check_sample(number: int, ids: list[int], labels: list[int]) -> None:
