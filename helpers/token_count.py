@@ -1,5 +1,4 @@
-"""The tokens of a text, and the likeliest next ones, as the model itself has them: the local service says so, beside the
-API.
+"""The tokens of a text, and the likeliest next ones, as the model has them: the local service says so, beside the API.
 
 Called by `llm.py`, for langchain-core's `get_num_tokens`, which would else fetch another model's tokenizer, and by
 `token_views.py`, which shows them.

@@ -11,9 +11,9 @@ In a notebook:
 To write some for a lesson: a module here with `EXERCISES` (a dict of name and `Exercise`) and `QUESTIONS` (a dict of
 name and `Question`), and its name in a line of `LESSONS` below. Names are unique over all lessons, and file names. A
 checker judges behaviour, never one exact wording; it raises `NotYet` with a sentence that ends in a full stop, and
-returns one when all is right. It takes the SDK's model last, if it needs one, so that the same exercise works on any endpoint, and
-leaves no adapter behind. Whatever an answer is, a learner gets a sentence and no stack trace; what is no answer of the
-kind that is asked for is never right. The tests give nonsense of every kind to every exercise that is listed.
+returns one when all is right. It takes the SDK's model last, if it needs one, so that the same exercise works on any
+endpoint, and leaves no adapter behind. Whatever an answer is, a learner gets a sentence and no stack trace; what is no
+answer of the kind that is asked for is never right. The tests give nonsense of every kind to every exercise.
 """
 
 from __future__ import annotations

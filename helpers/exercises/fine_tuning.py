@@ -190,7 +190,7 @@ QUESTIONS = {
     "lora": Question(
         "An adapter has 0.6 % of the base model's numbers. Where is the rest?",
         {
-            "In the base model, unchanged and shared.": "thirty adapters share one base; each adds thin matrices to it.",
+            "In the base model, unchanged and shared.": "thirty adapters share one base, and each adds to it.",
             "It was compressed.": "nothing was: the adapter never had more.",
             "It was overwritten by the fine-tune.": "the base model still gives its old answer.",
         },

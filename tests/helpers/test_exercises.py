@@ -18,6 +18,7 @@ class Hostile:
     __getattr__ = __repr__ = __str__ = __len__ = __iter__ = __bool__ = __eq__ = __hash__ = __contains__ = _fail
 
 
+QUESTIONS = [name for modules in exercises.LESSONS.values() for module in modules for name in module.QUESTIONS]
 ROOM = "max_generated_token_count"
 # What is an answer to no exercise, whatever the model says.
 NONSENSE = [
@@ -233,9 +234,7 @@ def test_progress_counts_what_was_solved_and_says_what_is_left(base, obliging, c
     assert all(" 0 of " in line for line in others)
 
 
-@pytest.mark.parametrize(
-    "name", [name for modules in exercises.LESSONS.values() for m in modules for name in m.QUESTIONS]
-)
+@pytest.mark.parametrize("name", QUESTIONS)
 def test_every_choice_is_explained_and_one_is_right(name, capsys):
     form = exercises.question(name)
     letters = [letter for _, letter in form.choice.options]
