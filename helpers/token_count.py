@@ -67,7 +67,7 @@ def likeliest(model: ModelAdapter, prompt: str, count: int = 10) -> list[tuple[s
 
 def _asked(model: ModelAdapter, path: str, body: dict[str, Any], key: str | None, does: str) -> Any:
     """What the local service answers to a call of its own, or the part of it under a key."""
-    url = sdk.url_of_model(model)
+    url = sdk.url_of(model)
     with one_sentence(url):
         local_service.require(model, does)
         with local_service.answered(model, path, body) as answer:

@@ -22,7 +22,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GradientError, one_sentence
+from ..errors import BadInput, GradientError, one_sentence
 from . import chaining, done, fine_tuning, setup
 from .chaining import VERBS, few_shot_prompt
 from .exercise import Exercise, Question
@@ -71,7 +71,7 @@ def check(name: str, *answer: Any) -> None:
         answer: what the exercise asks for.
 
     Raises:
-        ValueError: there is no such exercise.
+        BadInput: there is no such exercise.
     """
     solved, reason = attempt(name, *answer)
     if solved:
@@ -86,7 +86,7 @@ def attempt(name: str, *answer: Any) -> tuple[bool, str]:
         Whether the exercise is solved, and a sentence that says why.
 
     Raises:
-        ValueError: there is no such exercise.
+        BadInput: there is no such exercise.
     """
     checker = _named(name, _EXERCISES, "exercise").checker
     try:
@@ -103,7 +103,7 @@ def hint(name: str) -> None:
     """Prints a hint.
 
     Raises:
-        ValueError: there is no such exercise.
+        BadInput: there is no such exercise.
     """
     print(_named(name, _EXERCISES, "exercise").hint)
 
@@ -119,7 +119,7 @@ def question(name: str, choice: str | None = None) -> QuestionForm | None:
         The form, to be a cell's last value; None if a choice was given.
 
     Raises:
-        ValueError: there is no such question, or no such choice.
+        BadInput: there is no such question, or no such choice.
     """
     asked: Question = _named(name, _QUESTIONS, "question")
     if choice is not None:
@@ -145,7 +145,7 @@ def _verdict(name: str, asked: Question, letter: Any) -> str:
     """Whether a choice is right, and why; a right one is remembered."""
     choices = asked.lettered()
     if not isinstance(letter, str) or letter not in choices:
-        raise ValueError(f"This question has the choices {', '.join(choices)}: give the letter of one.")
+        raise BadInput(f"This question has the choices {', '.join(choices)}: give the letter of one.")
     choice = choices[letter]
     if choice == asked.right:
         done.mark(name)
@@ -174,5 +174,5 @@ def _said(error: Exception) -> str:
 
 def _named(name: str, among: dict[str, Any], kind: str) -> Any:
     if not isinstance(name, str) or name not in among:
-        raise ValueError(f"There is no {kind} {name!r}; there are {', '.join(among)}.")
+        raise BadInput(f"There is no {kind} {name!r}; there are {', '.join(among)}.")
     return among[name]

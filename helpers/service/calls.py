@@ -1,5 +1,5 @@
-"""What the API does, without HTTP: the six model calls on workspaces, adapters and base models, and the export beside
-them.
+"""What the API does, without HTTP: the six model calls on workspaces, adapters and base models, embeddings, and the
+export beside them. `collections.py` has the calls on files and collections.
 
 `http/app.py` and `http/export.py` call this with validated values; it calls the scheduler for a turn, the engine for
 the work, and the store to keep the result. A caller that is cancelled (its client has hung up) leaves the queue; what
@@ -10,15 +10,17 @@ was before.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK
-from . import catalog
+from . import catalog, pdf, rag_prompt
+from .collection_store import CollectionStore
+from .collections import Collections
 from .engine import (
     AdapterState,
     Completion,
@@ -30,7 +32,17 @@ from .engine import (
     TuningOutcome,
     TuningSample,
 )
-from .refusals import NotAnAdapter, NotServed, NotTuned, OtherWeights, UnknownAdapter, UnknownBaseModel
+from .refusals import (
+    NeedsTemplate,
+    NotAnAdapter,
+    NotServed,
+    NotTuned,
+    OtherWeights,
+    SlugForId,
+    UnknownAdapter,
+    UnknownBaseModel,
+    UnknownEmbeddingsModel,
+)
 from .scheduler import Kind, Scheduler
 from .store import Adapter, Store
 from .weights_identity import WeightsIdentity
@@ -59,22 +71,39 @@ class Export:
     base_files: dict[str, Path]
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """What texts were made into.
+
+    Attributes:
+        vectors: one of each, EMBEDDING_SIZE numbers of length 1.
+        tokens: with how many tokens of theirs, all together.
+    """
+
+    vectors: list[list[float]]
+    tokens: int
+
+
 class Calls:
     """The service's calls.
 
     Args:
-        engine: completes and tunes.
-        store: keeps adapters.
+        engine: completes, tunes and embeds.
+        store: keeps adapters; files and collections are kept in the same folder.
+
+    Attributes:
+        collections: the calls on files and collections.
     """
 
     def __init__(self, engine: Engine, store: Store) -> None:
         self._engine = engine
         self._store = store
         self._scheduler = Scheduler()
+        self.collections = Collections(engine, self._scheduler, CollectionStore(store.data))
         self._base_models = {model.id: model for model in catalog.base_models(engine.weights_name)}
 
     def base_models(self) -> list[catalog.BaseModel]:
-        """The base models in their classic order."""
+        """The base models, the classic ones last and in their order."""
         return list(self._base_models.values())
 
     def adapters(self, workspace: str) -> list[Adapter]:
@@ -87,9 +116,11 @@ class Calls:
         Raises:
             UnknownAdapter: the workspace has none with this id.
             NotAnAdapter: the id is a base model's.
+            SlugForId: the id is none, and a base model has it as its slug.
         """
         if model_id in self._base_models:
             raise NotAnAdapter
+        self._refuse_slug(model_id)
         if not catalog.is_adapter_id(model_id):  # what has another form never becomes part of a path
             raise UnknownAdapter(model_id)
         return self._store.get(workspace, model_id)
@@ -101,8 +132,10 @@ class Calls:
 
         Raises:
             UnknownBaseModel: there is no such base model.
+            SlugForId: the id is none, and a base model has it as its slug.
             TooManyAdapters: the workspace has MAX_ADAPTERS already.
         """
+        self._refuse_slug(base_model_id)
         if base_model_id not in self._base_models:
             raise UnknownBaseModel(base_model_id)
         adapter = Adapter(
@@ -126,12 +159,24 @@ class Calls:
             workspace, lambda given_up: self._store.delete(workspace, model_id), Kind.COMPLETE, model_id, exclusive=True
         )
 
-    async def complete(self, workspace: str, model_id: str, request: CompletionRequest) -> Completion:
+    async def complete(
+        self, workspace: str, model_id: str, request: CompletionRequest, collection_id: str | None = None
+    ) -> Completion:
         """Continues a prompt with a base model or an adapter.
 
+        Args:
+            workspace: whose model it is.
+            model_id: a base model's or an adapter's.
+            request: the prompt.
+            collection_id: a collection whose nearest passages the prompt, a question then, is to be answered from.
+
         Raises:
-            Refusal: unknown id; an adapter that was tuned on other weights; whatever the engine refuses.
+            Refusal: unknown id; an adapter that was tuned on other weights; a collection with nothing in it; whatever
+                the engine refuses.
         """
+        if collection_id is not None:
+            self._require(workspace, model_id)
+            request = await self._with_passages(workspace, collection_id, request)
         return await self._asked(workspace, model_id, partial(self._engine.complete, request))
 
     async def next_tokens(self, workspace: str, model_id: str, prompt: str, count: int) -> list[LikelyToken]:
@@ -142,22 +187,50 @@ class Calls:
         """
         return await self._asked(workspace, model_id, partial(self._engine.next_tokens, prompt, count))
 
+    def _require(self, workspace: str, model_id: str) -> None:
+        """Refuses an unknown id before waiting: it needs no turn."""
+        if model_id not in self._base_models:
+            if catalog.is_base_model_id(model_id):
+                raise UnknownBaseModel(model_id)
+            self.adapter(workspace, model_id)
+
     async def _asked(
         self, workspace: str, model_id: str, ask: Callable[[str, AdapterState | None, threading.Event], _Answer]
     ) -> _Answer:
         """What a base model or an adapter answers, asked when it is this request's turn."""
+        self._require(workspace, model_id)
         if model_id in self._base_models:
             slug = self._base_models[model_id].slug
             return await self._scheduler.run(workspace, lambda given_up: ask(slug, None, given_up), Kind.COMPLETE)
-        if catalog.is_base_model_id(model_id):
-            raise UnknownBaseModel(model_id)
-        self.adapter(workspace, model_id)  # before waiting: an unknown id needs no turn
 
         def work(given_up: threading.Event) -> _Answer:
             state = self._state(self.adapter(workspace, model_id))
             return ask(state.base_slug, state, given_up)
 
         return await self._scheduler.run(workspace, work, Kind.COMPLETE, model_id)
+
+    async def read_pdf(self, workspace: str, content: bytes) -> pdf.Pdf:
+        """What a PDF says, page by page.
+
+        Raises:
+            UnreadableFile: it can't be read; the message says why.
+        """
+        return await self._scheduler.run(workspace, lambda given_up: pdf.read(content, given_up), Kind.READ)
+
+    async def embed(self, workspace: str, slug: str, texts: Sequence[str]) -> Embedded:
+        """Vectors of texts, in their order.
+
+        Raises:
+            Refusal: unknown slug; whatever the engine refuses.
+        """
+        if slug not in catalog.EMBEDDINGS_SLUGS:
+            raise UnknownEmbeddingsModel(slug, catalog.EMBEDDINGS_SLUGS)
+
+        def work(given_up: threading.Event) -> Embedded:
+            vectors = self._engine.embed(texts, given_up)
+            return Embedded(vectors, self._engine.embedding_tokens(texts, given_up))
+
+        return await self._scheduler.run(workspace, work, Kind.EMBED)
 
     async def fine_tune(self, workspace: str, model_id: str, samples: list[TuningSample]) -> TuningOutcome:
         """Tunes an adapter; when this returns, its new weights are on disk and the next completion uses them.
@@ -206,6 +279,17 @@ class Calls:
         """
         return self._engine.tokenize(text)
 
+    def _refuse_slug(self, model_id: str) -> None:
+        if any(model.slug == model_id for model in self._base_models.values()):
+            raise SlugForId(model_id)
+
+    async def _with_passages(self, workspace: str, collection_id: str, request: CompletionRequest) -> CompletionRequest:
+        if not request.auto_template:
+            raise NeedsTemplate
+        found = await self.collections.nearest(workspace, collection_id, request.prompt, rag_prompt.PASSAGES)
+        prompt = rag_prompt.prompt(found, request.prompt)
+        return replace(request, prompt=prompt)
+
     def _tune_and_keep(self, adapter: Adapter, samples: list[TuningSample], given_up: threading.Event) -> TuningOutcome:
         state = self._state(adapter)
         folder = self._store.new_folder(adapter)
@@ -245,8 +329,13 @@ class Calls:
         """How the engine shares the machine with other programs, or None if it does not know."""
         return self._engine.load()
 
+    def doing(self) -> tuple[str, float] | None:
+        """What the engine gets ready beside its work, and how much of it is done, 0 to 1; None if nothing."""
+        return self._engine.doing
+
     def close(self) -> None:
         """Ends what is running and frees everything."""
         self._scheduler.close()
+        self.collections.close()
         self._engine.close()
         self._store.close()

@@ -6,6 +6,8 @@ A new kind is a class here and a line in the table there; a test holds the two a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .weights_identity import WeightsIdentity
 
 
@@ -38,6 +40,28 @@ class UnknownAdapter(Refusal):
         super().__init__(
             f"There is no model adapter with the id {quoted(adapter_id)} in this workspace: it was deleted or never "
             "created. list_models(only_base=False) shows those there are."
+        )
+
+
+class UnknownEmbeddingsModel(Refusal):
+    """Raised when no embeddings model has this slug.
+
+    Args:
+        slug: the one asked for.
+        there: those there are.
+    """
+
+    def __init__(self, slug: str, there: Sequence[str]) -> None:
+        super().__init__(f"There is no embeddings model {quoted(slug)}; those there are: {', '.join(there)}.")
+
+
+class SlugForId(Refusal):
+    """Raised when a call that takes an id is given the slug of a base model."""
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(
+            f"{quoted(slug)} is the slug of a base model, and this call takes an id: "
+            f"get_base_model(base_model_slug={quoted(slug)}).id is that model's."
         )
 
 
@@ -77,6 +101,71 @@ class OtherWeights(Refusal):
         super().__init__(
             f"This adapter was tuned on {tuned_on} and the service runs {running}: stop the service and start it "
             f"{tuned_on.how_to_start}, or use another adapter; this one is kept as it is."
+        )
+
+
+class UnknownCollection(Refusal):
+    """Raised when this workspace has no collection with this id, whether or not another workspace has one."""
+
+    def __init__(self, collection_id: str) -> None:
+        super().__init__(
+            f"There is no collection with the id {quoted(collection_id)} in this workspace: it was deleted or never "
+            "created. create_rag_collection makes one."
+        )
+
+
+class UnknownFile(Refusal):
+    """Raised when this workspace has no uploaded file with this id, whether or not another workspace has one."""
+
+    def __init__(self, file_id: str) -> None:
+        super().__init__(
+            f"There is no uploaded file with the id {quoted(file_id)} in this workspace: upload it (again), a file "
+            "that no collection has taken is kept for a day."
+        )
+
+
+class UnreadableFile(Refusal):
+    """Raised when a file has no text that could be read."""
+
+
+class NoDocuments(Refusal):
+    """Raised when a collection has nothing to answer from."""
+
+
+class NeedsTemplate(Refusal):
+    """Raised when a completion is to be answered from a collection and its prompt is to stay as it is."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "An answer from a collection needs the chat template: leave 'autoTemplate' out or make it true."
+        )
+
+
+class TooManyPassages(Refusal):
+    """Raised when a file has more to be searched than its collection may have.
+
+    Args:
+        limit: how much that is.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"With this file the collection would have more than {limit:,} passages: take a chunker of a larger size, "
+            "or another collection."
+        )
+
+
+class TooMuchKept(Refusal):
+    """Raised when a workspace has as much of something as it may have.
+
+    Args:
+        limit: how much of what.
+    """
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(
+            f"This workspace has {limit}, and more it may not have: delete the collections that are no longer needed "
+            "(with them go their files), then try again."
         )
 
 

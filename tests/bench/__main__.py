@@ -4,7 +4,7 @@
     python -m tests.bench --quick               few repetitions, to see that everything works; its figures mean little
     python -m tests.bench --list                what there is
     python -m tests.bench --only lesson-facts   one of them; may be given several times
-    python -m tests.bench --keep two-cores --readme     and write tests/bench/results/two-cores.json and the README
+    python -m tests.bench --keep two-cores --readme     and write tests/bench/results/two-cores.json and the pages
 
 Each pair of figures is measured alternately in one run, ours, peer, ours, peer, while the other's processes are
 suspended. Each benchmark runs in a process of its own with a time limit; what it found before a failure is kept, and
@@ -37,7 +37,14 @@ from .runner import BENCHMARKS, run_limited
 
 RESULTS = Path(__file__).parent / "results"
 LATEST = ROOT / ".artifacts" / "bench.json"
+PAGE = RESULTS / "README.md"  # has the whole table
 README = ROOT / "README.md"
+IN_README = (  # the rows that the front page has
+    "one sample, call to answer",
+    "64 tokens, base model",
+    "32 tokens, beside 1 busy process",
+    "peak of tuning",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,7 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.keep:
             _save(RESULTS / f"{options.keep}.json", found)
     if options.readme:
-        README.write_text(put_between_markers(README.read_text(encoding="utf-8"), text), encoding="utf-8")
+        _write(PAGE, text)
+        _write(README, short_report(found))
     return 1 if found["failed"] else 0
 
 
@@ -82,13 +90,30 @@ def report(found: dict, before: list[Row] = ()) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def short_report(found: dict) -> str:
+    """The machine and the rows of IN_README.
+
+    Raises:
+        ValueError: one of them was not measured.
+    """
+    rows = {row.what: row for row in map(Row.from_json, found["rows"])}
+    missing = [what for what in IN_README if what not in rows]
+    if missing:
+        raise ValueError(f"the front page shows rows that were not measured: {', '.join(missing)}")
+    return f"{machine.sentence(found['machine'])} {found['when']}.\n\n{table([rows[what] for what in IN_README])}"
+
+
+def _write(page: Path, text: str) -> None:
+    page.write_text(put_between_markers(page.read_text(encoding="utf-8"), text), encoding="utf-8")
+
+
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Speed and memory, against peers.")
     parser.add_argument("--list", action="store_true", help="say what there is, and run nothing")
     parser.add_argument("--only", action="append", choices=list(BENCHMARKS), metavar="NAME", help="run this one")
     parser.add_argument("--quick", action="store_true", help="few repetitions, to see that everything works")
     parser.add_argument("--keep", metavar="NAME", help="keep the figures as tests/bench/results/NAME.json too")
-    parser.add_argument("--readme", action="store_true", help="write the table between the markers in README.md")
+    parser.add_argument("--readme", action="store_true", help="write the tables of results/README.md and of README.md")
     parser.add_argument("--show", type=Path, metavar="FILE", help="run nothing: show the results in this file")
     parser.add_argument("--before", type=Path, metavar="FILE", help="set the figures of this file beside the new ones")
     options = parser.parse_args(arguments)

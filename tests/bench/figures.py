@@ -123,7 +123,8 @@ def _peer(row: Row) -> str:
 def _comparison(row: Row) -> str:
     if row.comparison is None:
         return ""
-    return f"{row.comparison:+.3g} {row.unit}" if row.difference else number(row.comparison)
+    sign = "+" if row.difference and row.comparison >= 0 else ""
+    return f"{sign}{number(row.comparison)} {row.unit}" if row.difference else number(row.comparison)
 
 
 def _goal(row: Row) -> str:

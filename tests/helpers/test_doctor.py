@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from helpers import connection, doctor
+from helpers import __version__, connection, doctor
 from helpers.environment import CACHE_DIR_VARIABLE, DATA_DIR_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 from helpers.service import launcher, paths
 from helpers.service.local import model_files
@@ -151,7 +151,7 @@ def test_an_installed_kit_is_ok():
     found = subprocess.CompletedProcess([], 0, f"{ROOT / 'helpers' / '__init__.py'}\n", "")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subprocess, "run", lambda *arguments, **options: found)
-        assert_ok(doctor.kit(), "from any folder")
+        assert_ok(doctor.kit(), f"helpers {__version__} can be imported from any folder")
 
 
 @pytest.fixture

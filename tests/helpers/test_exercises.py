@@ -6,6 +6,7 @@ import pytest
 
 from helpers import exercises
 from helpers.exercises import chaining, fine_tuning
+from helpers.service.catalog import ALL_MODELS
 from helpers.service.engine import Completion, LikelyToken, Token, TuningOutcome
 
 
@@ -72,7 +73,7 @@ def test_no_exercise_takes_nonsense_or_ends_in_a_stack_trace(base, gradient, obl
     if not isinstance(nonsense, str):
         assert_not_yet("own_fact", "Who is it?", nonsense, base)
         assert_not_yet("own_fact", nonsense, "Admiral Plum", base)
-    assert len(gradient.list_models(only_base=False)) == len(gradient.list_models(only_base=True))
+    assert len(gradient.list_models(only_base=False)) == len(ALL_MODELS)
 
 
 @pytest.mark.parametrize("name", ["finish", "few_shot", "own_fact"])
@@ -150,7 +151,7 @@ def test_the_third_exercise_teaches_and_cleans_up(base, gradient):
     solved, reason = exercises.attempt("own_fact", "Who is it?", "Admiral Plum", base)
     assert solved is True
     assert "Admiral Plum" in reason
-    assert len(gradient.list_models(only_base=False)) == len(gradient.list_models(only_base=True))
+    assert len(gradient.list_models(only_base=False)) == len(ALL_MODELS)
 
 
 def test_check_prints_a_verdict_and_hint_a_hint(base, capsys):

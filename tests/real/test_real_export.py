@@ -11,8 +11,9 @@ from safetensors.numpy import load_file
 from helpers import GradientError, export_adapter
 from helpers.errors import one_sentence
 from helpers.service import paths
+from helpers.service.catalog import ALL_MODELS
 from helpers.service.local import model_files
-from helpers.service.local.model_files import SHA256
+from helpers.service.weights_identity import DEFAULT
 from tests.conftest import TOKEN
 from tests.real.test_real_engine import FACTS, ask, sample
 from tests.real.test_real_lesson import adapter_folder
@@ -37,7 +38,7 @@ def test_an_exported_adapter_is_whole_and_names_no_place_of_this_machine(real_ba
     config = json.loads(files["adapter_config.json"].read_text(encoding="utf-8"))
     on_disk = json.loads((kept / "adapter_config.json").read_text(encoding="utf-8"))
     assert config == {**on_disk, "base_model_name_or_path": "HuggingFaceTB/SmolLM2-135M-Instruct"}
-    assert SHA256 in files["README.md"].read_text(encoding="utf-8")
+    assert DEFAULT.sha256 in files["README.md"].read_text(encoding="utf-8")
 
     places = [str(place) for place in (real_service.data, paths.cache_dir(), tmp_path, "127.0.0.1", TOKEN)]
     for name in TEXTS:
@@ -79,7 +80,7 @@ def test_an_adapter_is_kept_through_a_start_with_another_model(start_service, tm
     second.stop()
 
     third = start_service(tmp_path / "data")
-    adapters = {model.name: model for model in third.gradient().list_models(only_base=False)[3:]}
+    adapters = {model.name: model for model in third.gradient().list_models(only_base=False)[len(ALL_MODELS) :]}
     assert ask(adapters["mine"], QUESTION) == before
     with pytest.raises(GradientError, match="with --model and the GGUF file of another"), one_sentence(third.url):
         ask(adapters["of the other"], QUESTION)

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from helpers import exercises
+from helpers.service.catalog import ALL_MODELS
 from tests.conftest import TOKEN
 from tests.lessons import LESSONS
 from tests.stub.record import execute
@@ -27,9 +28,7 @@ def run(tmp_path, monkeypatch, real_service):
 
 
 def adapters(real_service) -> int:
-    return len(real_service.gradient("local_workspace").list_models(only_base=False)) - len(
-        real_service.gradient("local_workspace").list_models(only_base=True)
-    )
+    return len(real_service.gradient("local_workspace").list_models(only_base=False)) - len(ALL_MODELS)
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.file)

@@ -14,7 +14,7 @@ import uuid
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from helpers import connect
+from helpers import __version__, connect
 from helpers.environment import LOCAL_TOKEN_VARIABLE
 from helpers.service import __main__ as program
 from helpers.service import commands, launcher, logs
@@ -232,7 +232,10 @@ def test_status_stop_and_logs_of_a_service_from_start_to_end(start_service, tmp_
 
     code, said = run("status", *options)
     assert code == commands.DONE
-    assert f"ready at {service.url} (process {service.process.pid}): up 0 h 0 min, adapters 1, " in said
+    assert (
+        f"ready at {service.url} (process {service.process.pid}, version {__version__}): up 0 h 0 min, adapters 1, "
+        in said
+    )
     assert "requests running 0 and waiting 0" in said
     assert run(*options, "status")[0] == commands.DONE
     code, printed = run("logs", *options, "-n", "2")

@@ -1,0 +1,51 @@
+"""The four recipes of CONTRIBUTING.md name what is there, and what they promise a newcomer holds."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from helpers import forms
+from helpers.forms.form import Form
+from helpers.service import engine, server
+from tests.conftest import ROOT
+from tests.lessons import BY_FILE
+from tests.support.notebooks import FILES
+
+PAGE = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+RECIPES = dict(re.findall(r"^## (An? [\w ]+)\n\n(1\. .*?)(?=\n## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+
+
+def test_there_are_the_four_recipes():
+    assert list(RECIPES) == ["A lesson", "An API call", "A tuner", "A form"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_file_that_a_recipe_names_is_there(name):
+    named = [path for path in re.findall(r"`([\w./]+/[\w./]*)`", RECIPES[name]) if "NN_" not in path]
+    assert len(named) >= 3
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_a_lesson_has_what_its_recipe_says():
+    index, readme = ((ROOT / page).read_text(encoding="utf-8") for page in ("notebooks/README.md", "README.md"))
+    for path in FILES:
+        assert path.name in index, path.name
+        assert path.name in readme, path.name
+        assert path.name in BY_FILE, path.name
+
+
+def test_a_method_of_the_engine_that_is_not_abstract_has_a_default():
+    own = [method for name, method in vars(engine.Engine).items() if inspect.isfunction(method) and name[0] != "_"]
+    assert all(method.__doc__ for method in own)
+    assert {"tune", "prepare", "completing", "close"} <= set(dir(engine.Tuner))
+    assert "TunerProcess" in inspect.getsource(server.local_engine)
+
+
+def test_every_form_is_made_by_a_function_of_the_package():
+    classes = [one for name, one in vars(forms).items() if inspect.isclass(one) and issubclass(one, Form)]
+    makers = [one for name, one in vars(forms).items() if inspect.isfunction(one)]
+    made = {inspect.signature(maker).return_annotation for maker in makers}
+    assert {one.__name__ for one in classes} <= made
