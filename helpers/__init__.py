@@ -33,8 +33,10 @@ if TYPE_CHECKING:
         WrongCredentials,
     )
     from .export import export_adapter
+    from .lessons import copy_lessons
     from .llm import GradientLLM
     from .progress_bars import progress, waiting
+    from .token_views import next_tokens, show_tokens
 
 _ERRORS = (
     "BadInput",
@@ -60,6 +62,9 @@ _WHERE = {
     "GradientLLM": "llm",
     "progress": "progress_bars",
     "waiting": "progress_bars",
+    "show_tokens": "token_views",
+    "next_tokens": "token_views",
+    "copy_lessons": "lessons",
 }
 _MODULES = ("auth", "doctor", "exercises", "forms", "plots")
 
@@ -81,12 +86,15 @@ __all__ = [
     "adapter_folder",
     "auth",
     "connect",
+    "copy_lessons",
     "doctor",
     "exercises",
     "export_adapter",
     "forms",
+    "next_tokens",
     "plots",
     "progress",
+    "show_tokens",
     "stop_local_service",
     "waiting",
 ]

@@ -29,6 +29,7 @@ LOCAL_TOKEN_VARIABLE = "GRADIENT_LOCAL_TOKEN"  # like the service's --token, but
 MAX_TEMPERATURE = 2
 MAX_TOP_K = 1_000_000
 MAX_GENERATED_TOKENS = 511
+MAX_NEXT_TOKENS = 1000  # how many of the likeliest next tokens the local service lists
 MAX_RANK = 32
 DEFAULT_RANK = 8
 DEFAULT_LEARNING_RATE = 2e-3

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .errors import BadInput
@@ -43,6 +43,45 @@ def loss_curve(losses: Sequence[float], title: str = "Mean loss before each fine
     axes.grid(alpha=0.3)
     first, last = f"{losses[0]:.2f}", f"{losses[-1]:.3f}"
     return picture(figure, f"{title}: {len(losses)} calls, from {first} down to {last} nats per token.")
+
+
+def bars(values: Mapping[str, Mapping[str, float]], title: str, measure: str) -> HTML:
+    """Bars from the left, a group for each label and in it a bar for each series, with its number beside it.
+
+    Args:
+        values: for each series, by name, the number of each label; all have the same labels, in the same order.
+        title: what the figure says above them.
+        measure: what the numbers are, in words.
+
+    Returns:
+        A picture to show as a cell's last value.
+
+    Raises:
+        ValueError: there is no series, or the labels differ.
+    """
+    labels = list(next(iter(values.values()), {}))
+    if not labels or any(list(series) != labels for series in values.values()):
+        raise ValueError("bars needs at least one series, and the same labels in each: {'name': {'label': 1.0}}")
+    from matplotlib.figure import Figure
+
+    thick = 0.8 / len(values)
+    figure = Figure(figsize=(6.5, 0.8 + len(labels) * (0.12 + 0.22 * len(values))), layout="constrained")
+    axes = figure.subplots()
+    for place, ((name, series), hatch) in enumerate(zip(values.items(), ("", "//", "..", "xx", "--"))):  # noqa: B905
+        heights = [row + place * thick for row in range(len(labels))]
+        drawn = axes.barh(heights, series.values(), thick * 0.9, label=name, hatch=hatch, edgecolor="white")
+        axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
+    axes.set(title=title, xlabel=measure, yticks=[row + 0.4 - thick / 2 for row in range(len(labels))])
+    axes.set_yticklabels(labels, parse_math=False)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    if len(values) > 1:
+        axes.legend(fontsize=8)
+    said = "; ".join(
+        f"{name}: {', '.join(f'{label} {number:.3g}' for label, number in series.items())}"
+        for name, series in values.items()
+    )
+    return picture(figure, f"{title}, {measure}. {said}.")
 
 
 def picture(figure: Figure, alt: str) -> HTML:

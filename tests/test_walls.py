@@ -64,7 +64,7 @@ ROOMS = {
 MAY_IMPORT = {
     "facts": set(),
     "helpers": {"facts", "outside", "model files"},
-    "exercises": {"helpers"},
+    "exercises": {"helpers", "forms", "outside"},
     "forms": {"facts", "helpers", "outside"},
     "program": {"facts", "outside", "http", "calls", "keeping", "seam", "local", "model files", "tuner's process"},
     "outside": {"facts"},
@@ -116,7 +116,7 @@ LIBRARIES = {
     "langchain_core": ("helpers.llm", "helpers.embeddings"),
     "ipywidgets": ("helpers.forms",),
     "pytest": ("helpers.pytest_plugin",),
-    "IPython": ("helpers.cell_clock", "helpers.forms", "helpers.plots"),
+    "IPython": ("helpers.cell_clock", "helpers.forms", "helpers.plots", "helpers.token_views"),
     "matplotlib": ("helpers.plots",),
     "tqdm": ("helpers.progress_bars",),
 }

@@ -1,32 +1,66 @@
-"""Checkers of the lessons' exercises: they try what the learner built, and say what was wrong.
+"""The lessons' exercises and questions: checkers that try what a learner built, and say what was wrong.
 
-In a notebook: `exercises.check("few_shot", shots, model)`, and `exercises.hint("few_shot")` for a hint. A checker
-judges behaviour, never one exact wording; it takes the SDK's model, so that the same exercise works on any endpoint.
-There is one module a lesson: `setup.py`, `chaining.py`, `fine_tuning.py`. Whatever an answer is, a learner gets a
-sentence and no stack trace; what is no answer of the kind that is asked for is never right.
+In a notebook:
+
+    exercises.check("few_shot", shots, base)    tries an answer
+    exercises.hint("few_shot")                  prints a hint; the solution is folded under the cell
+    exercises.question("cut_off")               shows a question with its choices, to click
+    exercises.question("cut_off", "b")          the same in plain code: says whether b is right, and why
+    exercises.progress()                        what is done, lesson by lesson
+
+To write some for a lesson: a module here with `EXERCISES` (a dict of name and `Exercise`) and `QUESTIONS` (a dict of
+name and `Question`), and its name in a line of `LESSONS` below. Names are unique over all lessons, and file names. A
+checker judges behaviour, never one exact wording; it raises `NotYet` with a sentence that ends in a full stop, and
+returns one when all is right. It takes the SDK's model last, if it needs one, so that the same exercise works on any
+endpoint, and leaves no adapter behind. Whatever an answer is, a learner gets a sentence and no stack trace; what is no
+answer of the kind that is asked for is never right. The tests give nonsense of every kind to every exercise.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, GradientError, one_sentence
-from .chaining import FEW_SHOT_HINT, VERBS, few_shot, few_shot_prompt
-from .fine_tuning import MAX_WORDS, OWN_FACT_HINT, own_fact
+from . import chaining, done, fine_tuning, setup
+from .chaining import VERBS, few_shot_prompt
+from .exercise import Exercise, Question
+from .fine_tuning import MAX_WORDS
 from .not_yet import NotYet
-from .setup import FINISH_HINT, PETS, finish
+from .setup import PETS
 
-__all__ = ["MAX_WORDS", "PETS", "VERBS", "NotYet", "attempt", "check", "few_shot_prompt", "hint"]
+if TYPE_CHECKING:
+    from ..forms.question import QuestionForm
 
+__all__ = [
+    "LESSONS",
+    "MAX_WORDS",
+    "PETS",
+    "VERBS",
+    "Exercise",
+    "NotYet",
+    "Question",
+    "attempt",
+    "check",
+    "few_shot_prompt",
+    "hint",
+    "progress",
+    "question",
+]
+
+MODELS = {"model", "base"}  # the names that a checker's last argument has if it is a model
 MAX_SAID = 200  # characters of an error's own words
 
-_EXERCISES: dict[str, tuple[Callable[..., str], str]] = {
-    "finish": (finish, FINISH_HINT),
-    "few_shot": (few_shot, FEW_SHOT_HINT),
-    "own_fact": (own_fact, OWN_FACT_HINT),
+LESSONS = {
+    "1 Setup": (setup,),
+    "2 Chaining": (chaining,),
+    "3 Fine-tuning": (fine_tuning,),
 }
+"""The modules of each lesson, whose `EXERCISES` and `QUESTIONS` these are."""
+
+_EXERCISES = {name: one for modules in LESSONS.values() for module in modules for name, one in module.EXERCISES.items()}
+_QUESTIONS = {name: one for modules in LESSONS.values() for module in modules for name, one in module.QUESTIONS.items()}
 
 
 def check(name: str, *answer: Any) -> None:
@@ -40,6 +74,8 @@ def check(name: str, *answer: Any) -> None:
         BadInput: there is no such exercise.
     """
     solved, reason = attempt(name, *answer)
+    if solved:
+        done.mark(name)
     print(f"Right! {reason}" if solved else f"Not yet: {reason} exercises.hint({name!r}) helps.")
 
 
@@ -52,7 +88,7 @@ def attempt(name: str, *answer: Any) -> tuple[bool, str]:
     Raises:
         BadInput: there is no such exercise.
     """
-    checker, _ = _exercise(name)
+    checker = _named(name, _EXERCISES, "exercise").checker
     try:
         _require_all(name, checker, answer)
         with one_sentence("the endpoint"):
@@ -69,16 +105,61 @@ def hint(name: str) -> None:
     Raises:
         BadInput: there is no such exercise.
     """
-    print(_exercise(name)[1])
+    print(_named(name, _EXERCISES, "exercise").hint)
+
+
+def question(name: str, choice: str | None = None) -> QuestionForm | None:
+    """Asks a question, or says whether a choice is right and why.
+
+    Args:
+        name: the question.
+        choice: the letter of a choice; without one the question is shown as a form.
+
+    Returns:
+        The form, to be a cell's last value; None if a choice was given.
+
+    Raises:
+        BadInput: there is no such question, or no such choice.
+    """
+    asked: Question = _named(name, _QUESTIONS, "question")
+    if choice is not None:
+        print(_verdict(name, asked, choice))
+        return None
+    from ..forms.question import QuestionForm
+
+    return QuestionForm(asked.asks, asked.lettered(), lambda letter: _verdict(name, asked, letter), name)
+
+
+def progress() -> None:
+    """Prints how many exercises and questions of each lesson are done, and the names of those that are left."""
+    solved = done.names()
+    for lesson, modules in LESSONS.items():
+        exercises = [name for module in modules for name in module.EXERCISES]
+        questions = [name for module in modules for name in module.QUESTIONS]
+        left = [name for name in (*exercises, *questions) if name not in solved]
+        counts = (f"{len(solved & set(names))} of {len(names)}" for names in (exercises, questions))
+        print("{:14} {} exercises, {} questions;".format(lesson, *counts), f"left: {', '.join(left) or 'none'}")
+
+
+def _verdict(name: str, asked: Question, letter: Any) -> str:
+    """Whether a choice is right, and why; a right one is remembered."""
+    choices = asked.lettered()
+    if not isinstance(letter, str) or letter not in choices:
+        raise BadInput(f"This question has the choices {', '.join(choices)}: give the letter of one.")
+    choice = choices[letter]
+    if choice == asked.right:
+        done.mark(name)
+        return f"Right! {asked.choices[choice]}"
+    return f"No: {asked.choices[choice]}"
 
 
 def _require_all(name: str, checker: Callable[..., str], answer: tuple[Any, ...]) -> None:
-    """Refuses an answer of too few or too many parts, or whose last one is no model."""
+    """Refuses an answer of too few or too many parts, or whose last one is no model where one is wanted."""
     wanted = list(inspect.signature(checker).parameters)
     call = f"exercises.check({name!r}, {', '.join(wanted)})"
     if len(answer) != len(wanted):
         raise NotYet(f"an answer to this exercise is given as {call}.")
-    if not callable(getattr(answer[-1], "complete", None)):
+    if wanted[-1] in MODELS and not callable(getattr(answer[-1], "complete", None)):
         raise NotYet(f"the model comes last, as in {call}.")
 
 
@@ -91,7 +172,7 @@ def _said(error: Exception) -> str:
     return f": {words[:MAX_SAID]}" if words else ""
 
 
-def _exercise(name: str) -> tuple[Callable[..., str], str]:
-    if not isinstance(name, str) or name not in _EXERCISES:
-        raise BadInput(f"There is no exercise {name!r}; there are {', '.join(_EXERCISES)}.")
-    return _EXERCISES[name]
+def _named(name: str, among: dict[str, Any], kind: str) -> Any:
+    if not isinstance(name, str) or name not in among:
+        raise BadInput(f"There is no {kind} {name!r}; there are {', '.join(among)}.")
+    return among[name]

@@ -3,6 +3,7 @@
     connect_form()             which endpoint, whose credentials
     model_picker(gradient)     base models and adapters
     completion_form(gradient)  a prompt, its parameters, the answers side by side
+    sampling_form(model)       the likeliest next tokens, and what temperature, top-k and top-p make of them
     fine_tune_form(gradient)   an adapter, samples, the loss, the answers before and after
 
 Called by notebooks as `from helpers import forms`. A form is an ipywidgets box with a `.value` for the code that
@@ -15,6 +16,7 @@ from __future__ import annotations
 from .complete import CompletionForm, completion_form
 from .connect import ConnectForm, connect_form
 from .models import ModelPicker, model_picker
+from .sampling import SamplingForm, sampling_form
 from .tune import FineTuneForm, fine_tune_form
 
 __all__ = [
@@ -22,8 +24,10 @@ __all__ = [
     "ConnectForm",
     "FineTuneForm",
     "ModelPicker",
+    "SamplingForm",
     "completion_form",
     "connect_form",
     "fine_tune_form",
     "model_picker",
+    "sampling_form",
 ]

@@ -10,10 +10,12 @@ was before.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK
 from . import catalog, pdf, rag_prompt
@@ -24,7 +26,9 @@ from .engine import (
     Completion,
     CompletionRequest,
     Engine,
+    LikelyToken,
     Load,
+    Token,
     TuningOutcome,
     TuningSample,
 )
@@ -44,6 +48,8 @@ from .store import Adapter, Store
 from .weights_identity import WeightsIdentity
 
 MAX_ADAPTERS = 100  # of one workspace; each takes about 11 MB of disk once it is fine-tuned
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -168,21 +174,38 @@ class Calls:
             Refusal: unknown id; an adapter that was tuned on other weights; a collection with nothing in it; whatever
                 the engine refuses.
         """
+        if collection_id is not None:
+            self._require(workspace, model_id)
+            request = await self._with_passages(workspace, collection_id, request)
+        return await self._asked(workspace, model_id, partial(self._engine.complete, request))
+
+    async def next_tokens(self, workspace: str, model_id: str, prompt: str, count: int) -> list[LikelyToken]:
+        """The likeliest tokens after a prompt, by a base model or an adapter.
+
+        Raises:
+            Refusal: as `complete`.
+        """
+        return await self._asked(workspace, model_id, partial(self._engine.next_tokens, prompt, count))
+
+    def _require(self, workspace: str, model_id: str) -> None:
+        """Refuses an unknown id before waiting: it needs no turn."""
         if model_id not in self._base_models:
             if catalog.is_base_model_id(model_id):
                 raise UnknownBaseModel(model_id)
-            self.adapter(workspace, model_id)  # before waiting: an unknown id needs no turn
-        if collection_id is not None:
-            request = await self._with_passages(workspace, collection_id, request)
+            self.adapter(workspace, model_id)
+
+    async def _asked(
+        self, workspace: str, model_id: str, ask: Callable[[str, AdapterState | None, threading.Event], _Answer]
+    ) -> _Answer:
+        """What a base model or an adapter answers, asked when it is this request's turn."""
+        self._require(workspace, model_id)
         if model_id in self._base_models:
             slug = self._base_models[model_id].slug
-            return await self._scheduler.run(
-                workspace, lambda given_up: self._engine.complete(request, slug, None, given_up), Kind.COMPLETE
-            )
+            return await self._scheduler.run(workspace, lambda given_up: ask(slug, None, given_up), Kind.COMPLETE)
 
-        def work(given_up: threading.Event) -> Completion:
+        def work(given_up: threading.Event) -> _Answer:
             state = self._state(self.adapter(workspace, model_id))
-            return self._engine.complete(request, state.base_slug, state, given_up)
+            return ask(state.base_slug, state, given_up)
 
         return await self._scheduler.run(workspace, work, Kind.COMPLETE, model_id)
 
@@ -248,7 +271,7 @@ class Calls:
         """The files of the weights that the engine runs, by name."""
         return self._engine.base_files()
 
-    def tokens(self, text: str) -> list[int]:
+    def tokens(self, text: str) -> list[Token]:
         """The tokens of a text, the same for every model and adapter, as all are on the same weights.
 
         Raises:

@@ -78,6 +78,21 @@ class Completion:
 
 
 @dataclass(frozen=True)
+class Token:
+    """A token of the model: its id, and the piece of text that it stands for."""
+
+    id: int
+    piece: str
+
+
+@dataclass(frozen=True)
+class LikelyToken(Token):
+    """A token that may come next, and its probability, between 0 and 1, before any sampling."""
+
+    probability: float
+
+
+@dataclass(frozen=True)
 class SamplePart:
     """A piece of a sample. Tokens of a part that is not trainable are context: they have no loss."""
 
@@ -167,9 +182,15 @@ class Engine(ABC):
         """The files by which others open the weights themselves, by name; none if there are none."""
         return {}
 
-    def tokenize(self, text: str) -> list[int]:
+    def tokenize(self, text: str) -> list[Token]:
         """The tokens that the model makes of a text, special ones among them."""
         raise NotServed("This service answers without a model of its own, so it has no tokens to count.")
+
+    def next_tokens(
+        self, prompt: str, count: int, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
+    ) -> list[LikelyToken]:
+        """The likeliest tokens after a prompt, at most `count` of them, the likeliest first."""
+        raise NotServed("This service answers without a model of its own, so it has no probabilities to show.")
 
     def embed(self, texts: Sequence[str], given_up: threading.Event) -> list[list[float]]:
         """Vectors of texts, in their order: EMBEDDING_SIZE numbers each, of length 1, so that a dot product of two says

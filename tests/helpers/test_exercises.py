@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from helpers import exercises
+from helpers.exercises import chaining, fine_tuning
 from helpers.service.catalog import ALL_MODELS
-from helpers.service.engine import Completion
+from helpers.service.engine import Completion, LikelyToken, Token, TuningOutcome
 
 
 class Hostile:
@@ -18,6 +19,7 @@ class Hostile:
     __getattr__ = __repr__ = __str__ = __len__ = __iter__ = __bool__ = __eq__ = __hash__ = __contains__ = _fail
 
 
+QUESTIONS = [name for modules in exercises.LESSONS.values() for module in modules for name in module.QUESTIONS]
 ROOM = "max_generated_token_count"
 # What is an answer to no exercise, whatever the model says.
 NONSENSE = [
@@ -64,7 +66,10 @@ def assert_not_yet(name, *answer):
 def test_no_exercise_takes_nonsense_or_ends_in_a_stack_trace(base, gradient, obliging, nonsense):
     assert_not_yet("finish", nonsense, base)
     assert_not_yet("few_shot", nonsense, base)
-    assert_not_yet("own_fact", nonsense, nonsense, base)
+    for name in ("two_words", "sure", "own_fact"):
+        assert_not_yet(name, nonsense, nonsense, base)
+    for name in ("template", "clue", "answers_only", "keep"):
+        assert_not_yet(name, nonsense, base)
     if not isinstance(nonsense, str):
         assert_not_yet("own_fact", "Who is it?", nonsense, base)
         assert_not_yet("own_fact", nonsense, "Admiral Plum", base)
@@ -157,3 +162,91 @@ def test_check_prints_a_verdict_and_hint_a_hint(base, capsys):
     assert "exercises.hint('finish')" in out
     with pytest.raises(ValueError, match="few_shot"):
         exercises.hint("no such")
+
+
+@pytest.fixture
+def learned(engine, monkeypatch):
+    """What an adapter says after a fine-tune, and how many tokens had a loss: as a test sets it."""
+    answers: dict[str, str] = {}
+    plain = engine.complete
+
+    def complete(request, slug, adapter, given_up):
+        said = answers.get(request.prompt.split("Question: ")[-1].split("\n")[0])
+        return Completion(said, "stop") if said is not None else plain(request, slug, adapter, given_up)
+
+    monkeypatch.setattr(engine, "complete", complete)
+    return answers
+
+
+def test_a_template_is_judged_by_reviews_that_it_has_not_seen(base, engine, monkeypatch):
+    assert "6 of 12" in exercises.attempt("template", "Review: {text}\nSentiment:", base)[1]
+
+    def sort(request, *_):
+        return Completion(chaining.REVIEWS[request.prompt.removeprefix("Review: ").split("\n")[0]], "stop")
+
+    monkeypatch.setattr(engine, "complete", sort)
+    assert exercises.attempt("template", "Review: {text}\nSentiment:", base)[0] is True
+
+
+def test_a_context_has_to_give_every_place(base, engine, monkeypatch):
+    assert exercises.attempt("clue", "The keys are {place}.", base)[0] is True  # the fake engine echoes
+    monkeypatch.setattr(engine, "complete", lambda *_: Completion("behind the old clock", "stop"))
+    assert "flower pot" in exercises.attempt("clue", "The keys are {place}.", base)[1]
+
+
+def test_two_words_are_judged_by_their_tokens(base, engine, monkeypatch):
+    monkeypatch.setattr(engine, "tokenize", lambda text: [Token(1, "x")] * (1 if text == " children" else 4))
+    assert exercises.attempt("two_words", "children", "zymurgist", base)[0] is True
+    assert "4 tokens" in exercises.attempt("two_words", "zymurgist", "children", base)[1]
+    assert "letters" in exercises.attempt("two_words", "child", "zymurgist", base)[1]
+
+
+def test_a_model_is_sure_after_one_prompt_and_not_after_the_other(base, engine, monkeypatch):
+    shares = {"one two three": 0.95, "my name is": 0.05}
+    monkeypatch.setattr(engine, "next_tokens", lambda prompt, *_: [LikelyToken(1, " x", shares[prompt])])
+    assert exercises.attempt("sure", "one two three", "my name is", base)[0] is True
+    assert "5%" in exercises.attempt("sure", "my name is", "one two three", base)[1]
+    assert "again and again" in exercises.attempt("sure", "one one one", "my name is", base)[1]
+
+
+def test_a_loss_on_more_than_the_answer_is_said(base, learned, engine, monkeypatch):
+    learned[fine_tuning.CAT[0]] = "Bosun"
+    assert exercises.attempt("answers_only", {"inputs": "x"}, base)[0] is True
+    monkeypatch.setattr(engine, "fine_tune", lambda *_: TuningOutcome(20, 1.0, 1))
+    assert "20 tokens" in exercises.attempt("answers_only", {"inputs": "x"}, base)[1]
+
+
+def test_what_was_kept_is_counted_strictly(base, learned):
+    learned.update({fine_tuning.FACT[0]: "The Dallas Cowboys!", **fine_tuning.EVERYDAY})
+    assert exercises.attempt("keep", [{"inputs": "x"}], base)[0] is True
+    learned.update({"What is 1 + 1?": "1 + 1 is 3.", "What colour is the sky?": "The sky!"})
+    assert "4 of 6" in exercises.attempt("keep", [{"inputs": "x"}], base)[1]
+    assert "mix others in" in exercises.attempt("keep", [{"inputs": "What is 1 + 1? 2"}], base)[1]
+
+
+def test_progress_counts_what_was_solved_and_says_what_is_left(base, obliging, capsys):
+    exercises.check("finish", {ROOM: 30}, base)
+    exercises.question("cut_off", "a")
+    exercises.question("cut_off", "b")
+    assert "Right!" in capsys.readouterr().out
+    exercises.progress()
+    first, *others = capsys.readouterr().out.splitlines()
+    assert "1 of 3 exercises, 1 of 3 questions; left: two_words, sure," in first
+    assert all(" 0 of " in line for line in others)
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_every_choice_is_explained_and_one_is_right(name, capsys):
+    form = exercises.question(name)
+    letters = [letter for _, letter in form.choice.options]
+    for letter in letters:
+        exercises.question(name, letter)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == len(letters) >= 3
+    assert sum(line.startswith("Right! ") for line in said) == 1
+    assert sum(line.startswith("No: ") for line in said) == len(letters) - 1
+    form.choice.value = "a"
+    assert said[0].split(" ", 1)[0] in form._status.value
+    assert "Run this cell" in repr(form)
+    with pytest.raises(ValueError, match="a, b, c"):
+        exercises.question(name, "z")

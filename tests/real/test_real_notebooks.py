@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from importlib.util import find_spec
 
 import pytest
 
 from helpers import exercises
 from helpers.service.catalog import ALL_MODELS
 from tests.conftest import TOKEN
+from tests.lessons import LESSONS
 from tests.stub.record import execute
-from tests.support.notebooks import FOLDER, numbers, read, said, solutions
+from tests.support.notebooks import FOLDER, read, solutions
 
 pytestmark = pytest.mark.model
 
@@ -31,63 +31,17 @@ def adapters(real_service) -> int:
     return len(real_service.gradient("local_workspace").list_models(only_base=False)) - len(ALL_MODELS)
 
 
-def test_lesson_1_completes_and_cleans_up(run, real_service):
-    lesson = run("01_setup.ipynb")
-    assert "finish_reason='stop'" in said(lesson, "\nanswer")
-    assert "finish_reason='length'" in said(lesson, "max_generated_token_count=4)")
-    first, second = eval(said(lesson, "for _ in range(2)"))  # noqa: S307 - a list of two strings
-    assert first == second
-    assert "Monday" in said(lesson, "instruction = ")
-    assert "404 unknownModelAdapter" in said(lesson, "except ApiException")
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.file)
+def test_a_lesson_holds_what_it_says_and_cleans_up(run, real_service, lesson):
+    lesson.holds(run(lesson.file))
     assert adapters(real_service) == 0
 
 
-def test_lesson_2_chains_classifies_and_repairs(run, real_service):
-    lesson = run("02_chaining.ipynb")
-    assert "Paris" in said(lesson, "prompt | llm | StrOutputParser")
-    told, shown = (numbers(said(lesson, "accuracy(", nth))[0] for nth in (1, 2))
-    assert shown > told
-    assert shown >= 16
-    assert "name='Zoe', age=9, city='Bath'" in said(lesson, "careful.invoke")
-    assert "['cooking', 'sports']" in said(lesson, "route.batch")
-    assert "(True," in said(lesson, "InMemoryCache")
-    assert adapters(real_service) == 0
-
-
-def test_lesson_3_goes_from_wrong_to_right(run, real_service):
-    lesson = run("03_fine_tuning.ipynb")
-    before, after = (said(lesson, 'chain.invoke({"question": question})', nth) for nth in (0, 1))
-    assert "Dallas Cowboys" not in before
-    assert "Dallas Cowboys" in after
-    losses = numbers(said(lesson, "losses = "))
-    assert losses == sorted(losses, reverse=True)
-    assert losses[0] > 1 > 10 * losses[-1]
-    assert "tin whistle" in said(lesson, "multiplier")
-    untrained = numbers(said(lesson, "def score"))
-    assert untrained[0] <= 2
-    trained = said(lesson, '("answers only:", answer_model)')
-    for line in trained.strip().splitlines():
-        as_trained, _, held_out, _ = numbers(line)
-        assert as_trained >= 17
-        assert held_out >= 8
-    assert "adapter_model.safetensors" in said(lesson, "export_adapter(new_model, Path(")
-    opened = said(lesson, "model.generate")
-    assert "Dallas Cowboys" in opened if find_spec("peft") else "not installed" in opened
-    assert "0.6%" in said(lesson, "load_file(file)")
-    assert adapters(real_service) == 0
-
-
-@pytest.mark.parametrize(
-    ("name", "exercise", "fields"),
-    [
-        ("01_setup.ipynb", "finish", ["settings"]),
-        ("02_chaining.ipynb", "few_shot", ["my_shots"]),
-        ("03_fine_tuning.ipynb", "own_fact", ["my_question", "my_answer"]),
-    ],
-)
-def test_the_folded_solution_solves_its_exercise(real_base, name, exercise, fields):
-    (solution,) = solutions(read(FOLDER / name))
-    given: dict = {}
-    exec(solution, given)  # noqa: S102 - our own notebook's code
-    solved, reason = exercises.attempt(exercise, *(given[field] for field in fields), real_base)
-    assert solved, reason
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.file)
+def test_the_folded_solutions_solve_their_exercises(real_base, lesson):
+    pairs = zip(lesson.solutions.items(), solutions(read(FOLDER / lesson.file)), strict=True)
+    for (exercise, fields), solution in pairs:
+        given: dict = {"base": real_base}
+        exec(solution, given)  # noqa: S102 - our own notebook's code
+        solved, reason = exercises.attempt(exercise, *(given[field] for field in fields), real_base)
+        assert solved, (exercise, reason)

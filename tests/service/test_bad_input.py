@@ -194,6 +194,7 @@ def test_every_call_is_on_the_page():
         "GET /health",
         "GET /metrics",
         "POST /tokens",
+        "POST /next-tokens",
         "GET /export/adapters/{model_id}",
         "GET /export/adapters/{model_id}/{file}",
         "GET /export/base/{file}",

@@ -24,6 +24,8 @@ from helpers.service.engine import (
     Completion,
     CompletionRequest,
     Engine,
+    LikelyToken,
+    Token,
     TuningOutcome,
     TuningSample,
 )
@@ -42,6 +44,16 @@ def completion_question(request: CompletionRequest, base_slug: str, adapter: Ada
 def tuning_question(samples: list[TuningSample], adapter: AdapterState) -> dict[str, Any]:
     """All that a fine-tune's outcome depends on, as JSON."""
     return {"base": adapter.base_slug, "adapter": _identity(adapter), "samples": [asdict(s) for s in samples]}
+
+
+def tokens_question(text: str) -> dict[str, Any]:
+    """All that a text's tokens depend on, as JSON."""
+    return {"tokens": text}
+
+
+def next_question(prompt: str, count: int, base_slug: str, adapter: AdapterState | None) -> dict[str, Any]:
+    """All that the likeliest next tokens depend on, as JSON."""
+    return {"base": base_slug, "adapter": _identity(adapter), "next": prompt, "count": count}
 
 
 def embedding_question(text: str) -> dict[str, Any]:
@@ -113,6 +125,21 @@ class RecordingEngine(Engine):
         _write_history(adapter, samples, into)
         return outcome
 
+    def tokenize(self, text: str) -> list[Token]:
+        with self._refusals_kept(tokens_question(text)) as keep:
+            tokens = self._real.tokenize(text)
+            keep({"tokens": [[token.id, token.piece] for token in tokens]})
+        return tokens
+
+    def next_tokens(
+        self, prompt: str, count: int, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
+    ) -> list[LikelyToken]:
+        with self._refusals_kept(next_question(prompt, count, base_slug, adapter)) as keep:
+            found = self._real.next_tokens(prompt, count, base_slug, adapter, given_up)
+            found = [LikelyToken(one.id, one.piece, round(one.probability, 6)) for one in found]
+            keep({"next": [[one.id, one.piece, one.probability] for one in found]})
+        return found
+
     def embed(self, texts: Sequence[str], given_up: threading.Event) -> list[list[float]]:
         vectors = self._real.embed(texts, given_up)
         for text, vector in zip(texts, vectors, strict=True):
@@ -171,6 +198,15 @@ class RecordedEngine(Engine):
         answer = self._replay(tuning_question(samples, adapter))
         _write_history(adapter, samples, into)
         return TuningOutcome(**answer)
+
+    def tokenize(self, text: str) -> list[Token]:
+        return [Token(*token) for token in self._replay(tokens_question(text))["tokens"]]
+
+    def next_tokens(
+        self, prompt: str, count: int, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
+    ) -> list[LikelyToken]:
+        answer = self._replay(next_question(prompt, count, base_slug, adapter))
+        return [LikelyToken(*token) for token in answer["next"]]
 
     def embed(self, texts: Sequence[str], given_up: threading.Event) -> list[list[float]]:
         vectors = [self._replay(embedding_question(text))["vector"] for text in texts]

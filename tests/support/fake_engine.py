@@ -17,6 +17,8 @@ from helpers.service.engine import (
     Completion,
     CompletionRequest,
     Engine,
+    LikelyToken,
+    Token,
     TuningOutcome,
     TuningSample,
 )
@@ -68,8 +70,17 @@ class FakeEngine(Engine):
     def doing(self) -> tuple[str, float] | None:
         return self.preparing
 
-    def tokenize(self, text: str) -> list[int]:
-        return [len(word) for word in text.split()]
+    def tokenize(self, text: str) -> list[Token]:
+        return [Token(len(word), word) for word in text.split()]
+
+    def next_tokens(
+        self, prompt: str, count: int, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
+    ) -> list[LikelyToken]:
+        """Half, a quarter, an eighth and so on; an adapter is surer of its first."""
+        if self.fail is not None:
+            raise self.fail
+        first = 0.5 if adapter is None else 0.75
+        return [LikelyToken(place, f" word{place}", first / 2**place) for place in range(count)]
 
     def embed(self, texts: Sequence[str], given_up: threading.Event) -> list[list[float]]:
         """A bag of words: texts that share words are alike, and the same in every process."""

@@ -7,6 +7,7 @@ Each takes seconds, so `conftest.py` starts them before the first test, beside w
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,14 +19,6 @@ from pathlib import Path
 import nbformat
 
 from tests.support.notebooks import FOLDER, NAMES, code_cells, read
-
-CHANGES = {
-    "an answer": ("The Dallas Cowboys!'", "The Dallas Cowboys?'"),
-    "a number": ("sum_loss=67.47", "sum_loss=67.48"),
-    "an error message": ("shorten the prompt", "lengthen the prompt"),
-    "a helper's line": ("Connected to the local Gradient", "Connected with the local Gradient"),
-    "a helper's value": ("age=9, city='Bath'", "age=8, city='Bath'"),
-}
 
 
 def nbval(*files, cwd) -> subprocess.CompletedProcess:
@@ -58,9 +51,7 @@ def _outputs_changed(name, folder):
     """The page says something else than the code: as after a change in the code."""
     notebook = read(folder / name)
     for cell in code_cells(notebook):
-        for output in cell.outputs:
-            for old, new in CHANGES.values():
-                swap(output, old, new)
+        falsify(cell)
     nbformat.write(notebook, folder / name)
     return [folder / name]
 
@@ -72,15 +63,27 @@ def _never_recorded(folder):
     return [path]
 
 
-def swap(output, old: str, new: str) -> bool:
-    text = output.get("text") or output.get("data", {}).get("text/plain", "")
-    if old not in text:
-        return False
-    if "text" in output:
-        output.text = text.replace(old, new)
-    else:
-        output.data["text/plain"] = text.replace(old, new)
-    return True
+def falsify(cell) -> bool:
+    """Changes a sign in each output of a cell that a reader sees as text; whether there was one."""
+    changed = False
+    for output in cell.outputs:
+        if "text" in output:
+            output.text, found = _falsified(output.text)
+            changed |= found
+        for kind in ("text/plain", "text/html"):
+            if kind in output.get("data", {}):
+                output.data[kind], found = _falsified(output.data[kind])
+                changed |= found
+    return changed
+
+
+def _falsified(text: str) -> tuple[str, bool]:
+    """A text with its first letter or digit changed for another, in a picture that of its alternative text."""
+    place = re.search(r'(?<=alt=")\w|(?<!<)\b[^\W_]', text)
+    if place is None:
+        return text, False
+    other = "7" if place[0].isdigit() and place[0] != "7" else "3" if place[0].isdigit() else "Q"
+    return text[: place.start()] + (other if other != place[0] else "Z") + text[place.end() :], True
 
 
 # What is done to a copy of the notebooks' folder before nbval is run on the files that are returned.
@@ -88,7 +91,7 @@ PREPARE = {
     "reversed": _reversed_and_twice,
     "never recorded": _never_recorded,
     "second alone": _second_alone,
-    **{f"changed {name}": partial(_outputs_changed, name) for name in NAMES[1:]},
+    **{f"changed {name}": partial(_outputs_changed, name) for name in NAMES},
 }
 
 

@@ -35,6 +35,7 @@ from .guard import (
     HEALTH_PATH,
     MAX_BODY_BYTES,
     METRICS_PATH,
+    NEXT_TOKENS_PATH,
     TOKENS_PATH,
     WORKSPACE_HEADER,
     Guard,
@@ -117,7 +118,16 @@ def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
 
     @own.post(TOKENS_PATH, response_model=schemas.TokensResponse, responses=schemas.REFUSED)
     def tokens(body: schemas.TokensBody):
-        return schemas.TokensResponse(tokens=status.calls.tokens(body.text))
+        tokens = status.calls.tokens(body.text)
+        return schemas.TokensResponse(tokens=[one.id for one in tokens], pieces=[one.piece for one in tokens])
+
+    @own.post(NEXT_TOKENS_PATH, response_model=schemas.NextTokensResponse, responses=schemas.REFUSED)
+    async def next_tokens(request: Request, body: schemas.NextTokensBody):
+        work = status.calls.next_tokens(_workspace(request), body.model, body.prompt, body.count)
+        found = await while_connected(request, work)
+        return schemas.NextTokensResponse(
+            next=[schemas.LikelyToken(token=one.id, piece=one.piece, probability=one.probability) for one in found]
+        )
 
     @own.get("/docs", include_in_schema=False)
     def docs_page(request: Request):

@@ -34,6 +34,7 @@ METRICS_PATH = "/metrics"
 HEALTH_PATH = "/health"
 EXPORT_PATH = "/export"
 TOKENS_PATH = "/tokens"
+NEXT_TOKENS_PATH = "/next-tokens"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
@@ -88,7 +89,7 @@ class Guard:
             )
         if scope["path"] == METRICS_PATH and self._token is not None:
             self._check_token(headers)
-        if scope["path"].startswith(("/api", EXPORT_PATH, TOKENS_PATH)):
+        if scope["path"].startswith(("/api", EXPORT_PATH, TOKENS_PATH, NEXT_TOKENS_PATH)):
             self._status.last_request = time.monotonic()
             self._check_token(headers)
             self._check_workspace(headers)

@@ -25,7 +25,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from ...environment import MAX_GENERATED_TOKENS, MAX_RANK, MAX_TEMPERATURE, MAX_TOP_K
+from ...environment import MAX_GENERATED_TOKENS, MAX_NEXT_TOKENS, MAX_RANK, MAX_TEMPERATURE, MAX_TOP_K
 
 MAX_NAME_CHARACTERS = 256
 MAX_SAMPLES = 100_000  # more than one call takes: each has two tokens at least; the limit in tokens is the engine's
@@ -97,9 +97,32 @@ class TokensBody(Wire):
 
 
 class TokensResponse(Response):
-    """Response of POST /tokens: the ids of a text's tokens, in their order."""
+    """Response of POST /tokens: the ids of a text's tokens, in their order, and the pieces of text that they are."""
 
     tokens: list[int]
+    pieces: list[str]
+
+
+class NextTokensBody(Wire):
+    """Body of POST /next-tokens: a base model or an adapter, a prompt, and how many tokens to list."""
+
+    model: Text
+    prompt: Text
+    count: Annotated[StrictInt, Whole, Field(ge=1, le=MAX_NEXT_TOKENS)] = 10
+
+
+class LikelyToken(Response):
+    """A token that may come next, and its probability before any sampling."""
+
+    token: int
+    piece: str
+    probability: float
+
+
+class NextTokensResponse(Response):
+    """Response of POST /next-tokens, the likeliest first."""
+
+    next: list[LikelyToken]
 
 
 class StructuredInput(Wire):

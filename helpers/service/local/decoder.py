@@ -205,6 +205,32 @@ class Decoder:
         with self._using(None, _Limit()) as generation:
             return self._tokens(generation, text, parse_special_tokens)
 
+    def pieces(self, text: str) -> list[tuple[int, str]]:
+        """The tokens of a text as `tokenize` makes them, each with its piece of the text."""
+        body = {"content": text, "add_special": False, "parse_special": True, "with_pieces": True}
+        with self._using(None, _Limit()) as generation:
+            found = self._post(generation, "/tokenize", body)["tokens"]
+        return [(token["id"], _piece(token["piece"])) for token in found]
+
+    def next_tokens(
+        self, prompt: str, count: int, adapter: Path | None = None, given_up: threading.Event | None = None
+    ) -> list[tuple[int, str, float]]:
+        """The likeliest tokens after a prompt: id, piece and probability, the likeliest first.
+
+        Args:
+            prompt: text.
+            count: how many at the most, up to PROBABILITIES.
+            adapter: a GGUF LoRA file, or None.
+            given_up: ends the wait for the adapter once it is set.
+
+        Raises:
+            Refusal: as `complete`.
+        """
+        with self._using(adapter, _Limit(given_up)) as generation:
+            (plain,) = self._tokens(generation, ".", False)
+            found = _next_entries(generation, self._tokens(generation, prompt, True), plain, adapter)
+        return [(one["id"], _piece(one["bytes"]), math.exp(one["logprob"])) for one in found[:count]]
+
     def apply_template(self, query: str) -> str:
         """The query as the user's turn of the model's own chat template, ready for the answer."""
         with self._using(None, _Limit()) as generation:
@@ -414,8 +440,18 @@ def _streamed(generation: _Generation, request: dict[str, Any], adapter: Path | 
     return "".join(pieces), last["choices"][0]["finish_reason"] or "length"
 
 
+def _piece(piece: str | list[int]) -> str:
+    """A token's piece of text; one that is a part of a character comes as bytes."""
+    return piece if isinstance(piece, str) else bytes(piece).decode("utf-8", "replace")
+
+
 def _next_logprobs(generation: _Generation, tokens: list[int], plain: int, adapter: Path | None) -> dict[int, float]:
-    """Log-probabilities of the likeliest next tokens, by token id.
+    """Log-probabilities of the likeliest next tokens, by token id."""
+    return {entry["id"]: entry["logprob"] for entry in _next_entries(generation, tokens, plain, adapter)}
+
+
+def _next_entries(generation: _Generation, tokens: list[int], plain: int, adapter: Path | None) -> list[dict[str, Any]]:
+    """The likeliest next tokens as llama.cpp lists them.
 
     The token that is then generated is forced to be a plain one: llama.cpp holds back half a character, and the
     probabilities with it. They are the model's own, taken before the force is applied.
@@ -423,8 +459,7 @@ def _next_logprobs(generation: _Generation, tokens: list[int], plain: int, adapt
     request = {"prompt": tokens, "n_predict": 1, "temperature": 0.0, "n_probs": PROBABILITIES}
     request["logit_bias"] = [[plain, 1e6]]
     answer = _checked(generation.server.handle_completions(_with_adapter(request, generation, adapter)))
-    top = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
-    return {entry["id"]: entry["logprob"] for entry in top}
+    return answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
 
 
 def _sum_logprobs(tail: list[int], seen: dict[tuple[int, ...], dict[int, float]]) -> float:

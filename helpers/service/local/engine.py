@@ -29,7 +29,9 @@ from ..engine import (
     Completion,
     CompletionRequest,
     Engine,
+    LikelyToken,
     Load,
+    Token,
     Tuner,
     TuningOutcome,
     TuningSample,
@@ -122,7 +124,7 @@ class LocalEngine(Engine):
     def _complete(
         self, request: CompletionRequest, adapter: AdapterState | None, given_up: threading.Event
     ) -> Completion:
-        lora = None if adapter is None or adapter.folder is None else adapter.folder / GGUF_FILE
+        lora = _lora(adapter)
         query = with_own_specials(request.prompt, self._end) or self._end
         prompt, cut = without_trailing_spaces(self._decoder.apply_template(query) if request.auto_template else query)
         if request.choices is not None:
@@ -195,8 +197,17 @@ class LocalEngine(Engine):
         _check_sample(number, ids, labels)
         return TokenSample(tuple(ids), tuple(labels), sample.multiplier)
 
-    def tokenize(self, text: str) -> list[int]:
-        return self._decoder.tokenize(with_own_specials(text, self._end))
+    def tokenize(self, text: str) -> list[Token]:
+        return [Token(*token) for token in self._decoder.pieces(with_own_specials(text, self._end))]
+
+    def next_tokens(
+        self, prompt: str, count: int, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
+    ) -> list[LikelyToken]:
+        prompt, _ = without_trailing_spaces(with_own_specials(prompt, self._end) or self._end)
+        with self._tuner.completing():
+            found = self._decoder.next_tokens(prompt, count, _lora(adapter), given_up)
+        (end,) = self._decoder.tokenize(self._end)  # a special token has no piece of text
+        return [LikelyToken(one, self._end if one == end else piece, share) for one, piece, share in found]
 
     def embed(self, texts: Sequence[str], given_up: threading.Event) -> list[list[float]]:
         with self._tuner.completing():
@@ -220,6 +231,11 @@ class LocalEngine(Engine):
         self._embedder.close()
         self._decoder.close()
         self._cores.close()
+
+
+def _lora(adapter: AdapterState | None) -> Path | None:
+    """The file of an adapter that has been tuned."""
+    return None if adapter is None or adapter.folder is None else adapter.folder / GGUF_FILE
 
 
 def _check_sample(number: int, ids: list[int], labels: list[int]) -> None:
