@@ -152,7 +152,7 @@ CHECKED = [
 
 
 BLOCKS = [f"POST /api/blocks/{name}" for name in ("answer", "summarize", "analyze-sentiment", "personalize", "extract")]
-# Where more must be so than the page can say: an overlap less than a size, a file that is a PDF, a text with words in it.
+# Where more must be so than the page can say: an overlap less than a size, a file that is a PDF, a text with words.
 SAYS_LESS = ("POST /api/rag-collections", "POST /api/blocks/extract-pdf", *BLOCKS)
 
 

@@ -39,6 +39,15 @@ _TITLE = re.compile(r"^(?:Dr|Mr|Mrs|Ms|Prof)\.?\s+|^(?:The|My|A|An|Our|Please|It
 _NO_NAMES = frozenset("Dr Mr Mrs Ms Prof The My A An I It He She You We They On In At Our Please His Her".split())  # noqa: SIM905
 
 
+# What texts have without calling it so: "Rosa lives in Oslo" has a name and a city, and neither word.
+_UNSAID_WORDS = """
+age amount author city company country customer name organisation organization person place price speaker town university
+year
+"""
+_UNSAID = frozenset(_UNSAID_WORDS.split())
+_ROOT = 4  # letters that two forms of a word share: weighs and weight, published and publisher
+
+
 def entity(model: Model, document: str, schema: Mapping[str, str]) -> dict[str, Value]:
     """The value of each field that the document has; the others are left out.
 
@@ -64,9 +73,20 @@ def _value(model: Model, text: str, name: str, kind: str) -> Value | None:
         value = _first_number(labelled) if kind == "number" else _string(labelled, asked)
         if value is not None:
             return value
+    if not _is_spoken_of(text, asked):
+        return None
     if kind == "number":
         return _number(model, text, asked)
     return _chosen(model, text, asked, _strings(text, asked))
+
+
+def _is_spoken_of(text: str, asked: str) -> bool:
+    """Whether a text may have what is asked for: it has such a word, or the thing has a form, or goes without saying."""
+    wanted = asked.split()
+    if _form(asked) is not None or _UNSAID & set(wanted):
+        return True
+    roots = {word[:_ROOT] for word in texts.words(text)}
+    return any(word[:_ROOT] in roots for word in texts.words(asked))
 
 
 def _labelled(text: str, asked: str) -> str | None:
