@@ -10,7 +10,11 @@ import pytest
 
 from tests.support.notebooks import FILES, FOLDER, ROOT, code_cells, prose, read, solutions
 
-PAGES = [ROOT / "README.md", *sorted(FOLDER.glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / ".github" / "CONTRIBUTING.md",
+    *(page for folder in ("notebooks", "helpers", "tests") for page in sorted((ROOT / folder).rglob("*.md"))),
+]
 FOLDERS = ("notebooks/", "helpers/", "tests/", "data/", ".ci/")
 
 
@@ -27,7 +31,7 @@ def test_every_relative_link_and_named_path_exists(name, text):
     for link in links:
         assert (here / link.split("#")[0]).exists(), link
     for quoted in re.findall(r"`([\w./*-]+)`", text):
-        if quoted.startswith(FOLDERS):
+        if quoted.startswith(FOLDERS) and "NN_" not in quoted:  # a name that someone is to choose
             assert (ROOT / quoted).exists() or (here / quoted).exists(), quoted
 
 
@@ -55,3 +59,15 @@ def test_the_top_level_holds_the_five_and_dotfiles_only():
         "requirements.txt",
         "README.md",
     }
+
+
+def test_the_map_of_the_helpers_shows_every_module_and_room():
+    """A module of `helpers` itself by its name, what lies deeper by its folder."""
+    text = (ROOT / "helpers" / "README.md").read_text(encoding="utf-8")
+    small = {"__init__.py", "setup.py", "pytest_plugin.py", "private_file.py"}
+    modules = {path.name for path in (ROOT / "helpers").glob("*.py")} - small
+    folders = {
+        path.parent.relative_to(ROOT / "helpers").as_posix() for path in (ROOT / "helpers").rglob("*/__init__.py")
+    }
+    assert [name for name in sorted(modules) if f"[`{name}`]({name})" not in text] == []
+    assert [name for name in sorted(folders) if f"]({name})" not in text] == []

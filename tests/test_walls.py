@@ -135,7 +135,7 @@ LIGHT = [
 
 SDK_DOOR = "helpers.sdk"
 FACTS = "helpers.environment"
-MODULES = {name: path for name, path in modules(ROOT / "helpers").items() if path.name != "setup.py"}  # pip's
+MODULES = {name: path for name, path in modules(ROOT / "helpers").items() if name != "helpers.setup"}  # pip's
 
 
 def is_below(module: str, names: tuple[str, ...]) -> bool:

@@ -1,15 +1,17 @@
-"""Skips with a sentence where the environment of other people's software can't be made."""
+"""Skips with a sentence where an environment of other people's software can't be made, whatever asked for it."""
 
 from __future__ import annotations
+
+from collections.abc import Generator
 
 import pytest
 
 from . import environment
 
 
-@pytest.fixture(scope="session", autouse=True)
-def peers():
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     try:
-        return environment.python()
+        return (yield)
     except environment.Unavailable as reason:
         pytest.skip(str(reason))

@@ -108,7 +108,7 @@ class NextTokensBody(Wire):
 
     model: Text
     prompt: Text
-    count: Annotated[StrictInt, Whole, Field(ge=1, le=MAX_NEXT_TOKENS)] = 10
+    count: Annotated[StrictInt, Field(ge=1, le=MAX_NEXT_TOKENS), Whole] = 10
 
 
 class LikelyToken(Response):
