@@ -144,9 +144,7 @@ EXERCISES = {
         "Give three or four pairs of (present, past): a regular verb, an irregular one, one that ends in -y.",
     ),
     "template": Exercise(template, "Say what the text is, and end where the answer belongs: with the field's name."),
-    "clue": Exercise(
-        clue, "Show first: a question of this kind with its answer. Then a plain sentence about the keys."
-    ),
+    "clue": Exercise(clue, "First show a question of this kind with its answer; then say where the keys are."),
 }
 
 QUESTIONS = {
