@@ -28,6 +28,7 @@ ROOMS = {
     "outside": ("helpers.service.launcher", "helpers.service.paths", "helpers.service.logs"),
     "http": ("helpers.service.http",),
     "calls": ("helpers.service.calls",),
+    "blocks": ("helpers.service.blocks",),
     "retrieval": (
         "helpers.service.collections",
         "helpers.service.ingestion",
@@ -69,7 +70,8 @@ MAY_IMPORT = {
     "program": {"facts", "outside", "http", "calls", "keeping", "seam", "local", "model files", "tuner's process"},
     "outside": {"facts"},
     "http": {"facts", "outside", "calls", "retrieval", "keeping", "cutting", "seam"},
-    "calls": {"facts", "retrieval", "keeping", "seam"},
+    "calls": {"facts", "blocks", "retrieval", "keeping", "seam"},
+    "blocks": {"cutting", "seam"},
     "retrieval": {"outside", "keeping", "cutting", "seam"},
     "keeping": {"cutting", "seam"},
     "cutting": set(),

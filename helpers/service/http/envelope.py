@@ -27,6 +27,7 @@ ANSWERS: dict[type[refusals.Refusal], tuple[int, str]] = {
     refusals.UnknownFile: (404, "unprocessableContent"),
     refusals.UnreadableFile: (400, "unprocessableContent"),
     refusals.NoDocuments: (400, "noRagDocumentsFound"),
+    refusals.NoText: (400, "unprocessableContent"),
     refusals.NeedsTemplate: (400, "ragRequiresAutoTemplating"),
     refusals.TooManyPassages: (409, "unprocessableContent"),
     refusals.TooMuchKept: (409, "unprocessableContent"),
