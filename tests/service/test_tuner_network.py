@@ -28,7 +28,7 @@ def model(request, tmp_path) -> llama.Llama:
 
 
 def batch_of(model, samples, layers):
-    batch = recipe._batch(model, samples, (model.embed(sample.ids) for sample in samples))
+    batch = recipe.batched(model, samples, (model.embed(sample.ids) for sample in samples))
     for number in range(layers[0]):
         batch.hidden = model.through(number, batch.hidden, batch.packing)
     return batch
@@ -47,7 +47,7 @@ def test_gradients_are_what_a_nudge_of_one_number_says(model, layers, rows, monk
     monkeypatch.setattr(llama, "KEPT_COLUMNS", rows)
     monkeypatch.setattr(llama, "HEAD_COLUMNS", rows)
     lora, batch = random_lora(model, layers), batch_of(model, SAMPLES, layers)
-    gradients = recipe._step(model, lora, batch)[1]()
+    gradients = recipe.loss_and_gradients(model, lora, batch)[1]()
     draw = np.random.default_rng(3)
     for name, values in lora.named().items():
         for at in range(len(layers)):
@@ -83,7 +83,7 @@ def test_looking_at_many_batches_at_once_gives_the_loss_of_each(tmp_path, monkey
         prepared = tuner._prepared([*SAMPLES, *SAMPLES[::-1]], 2)
         assert len(prepared.looks) == {1000: 1, 20: 2, 1: 3}[tokens]
         looked = recipe._losses(tuner._model, lora, prepared, lambda: None)
-        stepped = [recipe._step(tuner._model, lora, batch)[0] for batch in prepared.batches]
+        stepped = [recipe.loss_and_gradients(tuner._model, lora, batch)[0] for batch in prepared.batches]
         for one, other in zip(looked, stepped, strict=True):
             assert one == pytest.approx(other, rel=1e-9)
 
@@ -96,7 +96,7 @@ def test_a_token_is_not_changed_by_those_after_it(model):
 
 
 def test_only_what_is_trainable_has_a_loss_and_the_weight_of_its_sample(model):
-    batch = recipe._batch(model, SAMPLES, (model.embed(sample.ids) for sample in SAMPLES))
+    batch = recipe.batched(model, SAMPLES, (model.embed(sample.ids) for sample in SAMPLES))
     assert batch.trainable.tolist() == [1, 2, 3, 4, 6, 7, 8, 10]
     assert batch.targets.tolist() == [3, 88, 41, 9, 60, 33, 7, 4]
     assert batch.weights.tolist() == [2.0] * 4 + [1.0] * 3 + [0.5]
@@ -129,10 +129,10 @@ def test_the_second_rate_is_capped(model, rate, times):
 
 
 def test_gradients_longer_than_one_are_shortened_to_one():
-    assert recipe._clipped({"a": np.array([3.0]), "b": np.array([4.0])})["b"] == pytest.approx([0.8])
-    assert recipe._clipped({"a": np.array([0.3])})["a"] == pytest.approx([0.3])
+    assert recipe.clipped({"a": np.array([3.0]), "b": np.array([4.0])})["b"] == pytest.approx([0.8])
+    assert recipe.clipped({"a": np.array([0.3])})["a"] == pytest.approx([0.3])
     with pytest.raises(NanLoss):
-        recipe._clipped({"a": np.array([np.nan])})
+        recipe.clipped({"a": np.array([np.nan])})
 
 
 @pytest.mark.parametrize("layers", [(0, 1, 2, 3), (2, 3), (1, 3)])

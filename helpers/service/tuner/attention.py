@@ -24,6 +24,21 @@ class Heads(NamedTuple):
     width: int
 
 
+class Gathering(NamedTuple):
+    """What each token of one sample gathered, and from where.
+
+    Attributes:
+        query: (K, G T, W).
+        key, value: (K, W, T).
+        shares: how much of each token's value each token took, (K, G T, T); a row adds up to 1.
+    """
+
+    query: np.ndarray
+    key: np.ndarray
+    value: np.ndarray
+    shares: np.ndarray
+
+
 class Packing:
     """The samples of a batch: which columns are theirs, and what their positions make of it.
 
@@ -50,8 +65,8 @@ class Packing:
         self._cosines, self._sines = np.cos(angles), np.sin(angles)
         self._later = np.triu(np.full((max(lengths),) * 2, -np.inf, dtype), 1)  # a token sees itself and those before
 
-    def attention(self, qkv: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, ...]]]:
-        """What each token gathers, (H W, N), and what `attention_back` needs: of each sample q, k, v and the shares.
+    def attention(self, qkv: np.ndarray) -> tuple[np.ndarray, list[Gathering]]:
+        """What each token gathers, (H W, N), and what `attention_back` needs of each sample.
 
         Args:
             qkv: queries, keys and values of each token below each other, ((H + 2 K) W, N); changed in place.
@@ -65,10 +80,10 @@ class Packing:
             key, value = heads[queries:-keys, :, own], heads[-keys:, :, own]
             shares = self._shares(query @ key)
             gathered[:, own] = self._ungrouped(shares @ value.swapaxes(1, 2))
-            kept.append((query, key, value, shares))
+            kept.append(Gathering(query, key, value, shares))
         return gathered, kept
 
-    def attention_back(self, d_gathered: np.ndarray, kept: list[tuple[np.ndarray, ...]]) -> np.ndarray:
+    def attention_back(self, d_gathered: np.ndarray, kept: list[Gathering]) -> np.ndarray:
         """The gradient of `qkv`, from that of what was gathered."""
         queries, keys, width = self._heads
         d_heads = np.zeros((queries + 2 * keys, width, self.columns), d_gathered.dtype)

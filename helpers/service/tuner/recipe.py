@@ -1,8 +1,8 @@
 """Fine-tuning: LoRA on the weights that llama.cpp answers with, dequantised.
 
-Runs in a process of its own (`process.py` starts it and is its only caller), so that its memory goes when it is idle
-and its work never holds up an answer. The network is in `llama.py`, what learns in `lora.py`, the optimizer in
-`adamw.py`.
+Runs in a process of its own (`process.py` starts it), so that its memory goes when it is idle and its work never holds
+up an answer. The network is in `llama.py`, what learns in `lora.py`, the optimizer in `adamw.py`. Lesson 6 calls
+`fresh`, `batched`, `loss_and_gradients` and `clipped`, which are a step, on the network of `small.py`.
 
 The recipe, measured on SmolLM2-135M-Instruct: LoRA on the three MLP matrices of the upper half of the layers with
 alpha = 2 × rank, AdamW without weight decay, B matrices at B_RATE times the learning rate, gradients clipped at 1.0.
@@ -116,7 +116,7 @@ class Tuner:
         memory is given back as soon as all samples have been through it."""
         batches = [samples[at : at + BATCH] for at in range(0, len(samples), BATCH)]
         embedded = (self._model.embed(sample.ids) for sample in samples)
-        looks = [_batch(self._model, group, embedded) for group in _together(batches)]
+        looks = [batched(self._model, group, embedded) for group in _together(batches)]
         for number in range(first):
             for look in looks:
                 self._before_step()
@@ -124,7 +124,7 @@ class Tuner:
             if number < self._model.upper_half:
                 self._model.forget(number)
         below = (look.hidden[:, own] for look in looks for own in look.packing.slices)
-        return Prepared([_batch(self._model, batch, below) for batch in batches], looks)
+        return Prepared([batched(self._model, batch, below) for batch in batches], looks)
 
 
 def fresh(model: Llama, rank: int) -> Lora:
@@ -160,8 +160,14 @@ class Batch:
     weights: np.ndarray
 
 
-def _batch(model: Llama, samples: Sequence[TokenSample], hidden: Iterator[np.ndarray]) -> Batch:
-    """A batch of these samples; `hidden` gives of each the columns that `Batch.hidden` has for it."""
+def batched(model: Llama, samples: Sequence[TokenSample], hidden: Iterator[np.ndarray]) -> Batch:
+    """A batch of these samples.
+
+    Args:
+        model: the network.
+        samples: what lies beside each other.
+        hidden: gives of each sample what `Batch.hidden` has for it, (D, tokens).
+    """
     packing = model.packing([len(sample.ids) for sample in samples])
     beside = np.zeros((model.width, packing.columns), model.dtype)
     for own in packing.slices:
@@ -225,8 +231,17 @@ def _losses(model: Llama, lora: Lora, prepared: Prepared, before_step: Callable[
     return [_loss(own, batch.weights) for own, batch in zip(of_batches, prepared.batches, strict=True)]
 
 
-def _step(model: Llama, lora: Lora, batch: Batch) -> tuple[Loss, Callable[[], Named]]:
-    """A batch's loss, and what computes the gradients of its weighted mean over the tokens."""
+def loss_and_gradients(model: Llama, lora: Lora, batch: Batch) -> tuple[Loss, Callable[[], Named]]:
+    """How wrong the network is on a batch, and in which direction it would be less so.
+
+    Args:
+        model, lora: the network and the adapter that learns.
+        batch: the samples.
+
+    Returns:
+        The loss before any update, and what computes the gradients of its weighted mean over the tokens, if they are
+        wanted; it may be called once.
+    """
     hidden, trace = model.above(batch.hidden, batch.packing, lora)
     losses, back = model.losses(hidden[:, batch.trainable], batch.targets)
 
@@ -273,14 +288,14 @@ def _train(
         stepped = []
         for number, batch in pending:
             before_step()
-            loss, gradients = _step(model, lora, batch)
+            loss, gradients = loss_and_gradients(model, lora, batch)
             first, last = first or [loss], last or [loss]
             last[number] = loss
             if loss.mean > max(math.log(model.vocabulary), RUN_AWAY * first[number].mean):
                 raise NanLoss
             if steps and loss.most < LEARNED:
                 continue
-            optimizer.step(_clipped(gradients()), share)
+            optimizer.step(clipped(gradients()), share)
             steps += 1
             stepped.append((number, batch))
         pending = stepped
@@ -333,8 +348,12 @@ def _copied(lora: Lora) -> Named:
     return {name: values.copy() for name, values in lora.named().items()}
 
 
-def _clipped(gradients: Named) -> Named:
-    """The gradients, made shorter in place if they are longer than CLIP together."""
+def clipped(gradients: Named) -> Named:
+    """The gradients, made shorter in place if they are longer than CLIP together (arXiv 1211.5063).
+
+    Raises:
+        NanLoss: one of them is no finite number.
+    """
     length = math.sqrt(_finite(sum(float(np.vdot(values, values)) for values in gradients.values())))
     for values in gradients.values():
         values *= min(1.0, CLIP / (length + 1e-6))
