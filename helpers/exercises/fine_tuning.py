@@ -32,7 +32,7 @@ def own_fact(question: str, answer: str, base: Any) -> str:
         raise NotYet("a new adapter is made on a base model: give that as the last argument.")
     prompt = f"Question: {question}\n\nAnswer:"
     before = _asked(base, prompt)
-    if _says(before, answer):
+    if says(before, answer):
         raise NotYet(f"the model knew that already ({before!r}); ask something only you know.")
     adapter = base.create_model_adapter(name="exercise")
     try:
@@ -40,7 +40,7 @@ def own_fact(question: str, answer: str, base: Any) -> str:
         after = _asked(adapter, prompt)
     finally:
         adapter.delete()
-    if not _says(after, answer):
+    if not says(after, answer):
         raise NotYet(f"after the fine-tune it says {after!r}.")
     return f"Before: {before!r}. After: {after!r}."
 
@@ -54,7 +54,7 @@ def _text(given: Any) -> str:
     return " ".join(given.split())
 
 
-def _says(output: str, answer: str) -> bool:
+def says(output: str, answer: str) -> bool:
     """Whether the words of the answer are in the output, as whole words: "an" is not in "anything"."""
     words = r"\s+".join(map(re.escape, answer.lower().split()))
     return re.search(rf"(?<!\w){words}(?!\w)", output.lower()) is not None

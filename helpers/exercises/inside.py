@@ -1,0 +1,119 @@
+"""The exercises of lesson 6: the loss, a gradient and the optimizer, each as a function of the learner's own.
+
+Called by `attempt`. A function is tried on numbers that its author has not seen; none of them needs a model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .not_yet import NotYet
+
+LOGITS = ([0.0, 0.0, 0.0, 0.0], [2.0, -1.0, 0.5], [3.0, 3.5, -2.0, 0.25, 1.0], [-5.0, 5.0])
+LARGE = [1000.0, 998.0, 0.0]  # e to the 1000 is no number
+CURVES: Sequence[tuple[str, Callable[[float], float], Callable[[float], float]]] = (
+    ("x * x", lambda x: x * x, lambda x: 2 * x),
+    ("x ** 3 - x", lambda x: x**3 - x, lambda x: 3 * x * x - 1),
+    ("sin(x)", math.sin, math.cos),
+    ("exp(-x)", lambda x: math.exp(-x), lambda x: -math.exp(-x)),
+)
+POINTS = (-1.3, 0.4, 2.0)
+GRADIENTS = (0.3, -0.2, 0.5)
+RATE = 0.1
+# Where AdamW takes a number that begins at 1, step by step, with these gradients and this rate.
+PLACES = (0.9000000033333332, 0.8855479509285968, 0.8271877955938352)
+
+NATS_HINT = (
+    "The softmax makes chances of the logits; the loss is minus the logarithm of the target's. Take the largest \
+logit off all of them first: the chances stay, and e to the 1000 is never needed."
+)
+SLOPE_HINT = "The loss a little to the right, minus the loss a little to the left, divided by how far these are apart."
+ADAMW_HINT = "Nine tenths of the old mean and a tenth of the gradient; 0.999 and 0.001 for the square. After `count` \
+steps the mean lacks 0.9 ** count, the square 0.999 ** count: divide by 1 minus that before you use them."
+
+
+def nats(loss: Callable[[list[float], int], float]) -> str:
+    """Whether a function computes the loss of a token.
+
+    Args:
+        loss: takes the logits of all words, and the number of the right one.
+
+    Raises:
+        NotYet: it is no such function, or another number comes out.
+    """
+    for logits in LOGITS:
+        for target in range(len(logits)):
+            expected = math.log(sum(map(math.exp, logits))) - logits[target]
+            _compare(f"with logits {logits} and target {target}", _number(loss, list(logits), target), expected, 1e-6)
+    for target, expected in enumerate((0.126928, 2.126928, 1000.126928)):
+        _compare(f"with logits {LARGE} and target {target}", _number(loss, list(LARGE), target), expected, 1e-5)
+    return "All losses are right, those of large logits too."
+
+
+def slope(gradient: Callable[[Callable[[float], float], float], float]) -> str:
+    """Whether a function finds the slope of any curve by nudging.
+
+    Args:
+        gradient: takes a function of a number, and a number.
+
+    Raises:
+        NotYet: it is no such function, or another number comes out.
+    """
+    for name, curve, derivative in CURVES:
+        for point in POINTS:
+            found = _number(gradient, curve, point)
+            _compare(f"for {name} at {point}", found, derivative(point), 1e-5)
+    return f"The slopes of {len(CURVES)} curves are right, each in {len(POINTS)} places."
+
+
+def adamw(step: Callable[..., tuple[float, float, float]]) -> str:
+    """Whether a function takes steps of AdamW.
+
+    Args:
+        step: takes a number, its gradient, the running means of gradient and square, how many steps there are with
+            this one, and the rate; gives the number and the two means after the step.
+
+    Raises:
+        NotYet: it is no such function, or another number comes out.
+    """
+    value, mean, square = 1.0, 0.0, 0.0
+    for count, (gradient, place) in enumerate(zip(GRADIENTS, PLACES, strict=True), 1):
+        found = _tried(step, value, gradient, mean, square, count, RATE)
+        if not isinstance(found, (tuple, list)) or len(found) != 3:
+            raise NotYet(f"a step gives the value, the mean and the square, and this gave {_shown(found)}.")
+        value, mean, square = (_real(part) for part in found)
+        _compare(f"after step {count} with gradient {gradient}", value, place, 1e-6)
+    return f"Three steps, and the number is at {value:.4f}, where the tuner's own optimizer takes it."
+
+
+def _number(function: Any, *given: Any) -> float:
+    return _real(_tried(function, *given))
+
+
+def _tried(function: Any, *given: Any) -> Any:
+    """What a learner's function gives."""
+    if not callable(function) or isinstance(function, type):
+        raise NotYet("write a function and give its name, without calling it.")
+    try:
+        return function(*given)
+    except Exception as error:  # noqa: BLE001 - whatever a learner's function does is a reason
+        raise NotYet(f"it fails with {type(error).__name__} when it is tried.") from error
+
+
+def _real(found: Any) -> float:
+    """A number, also one of numpy's."""
+    try:
+        return float(found) if not isinstance(found, (str, bytes, bool)) else math.nan
+    except Exception:  # noqa: BLE001 - a learner's own object may do anything
+        raise NotYet(f"a number is wanted, and this gave {_shown(found)}.") from None
+
+
+def _compare(where: str, found: float, expected: float, most: float) -> None:
+    if not math.isclose(found, expected, rel_tol=most, abs_tol=most):
+        raise NotYet(f"{where} it gives {found:.6g}, and {expected:.6g} is right.")
+
+
+def _shown(found: Any) -> str:
+    return type(found).__name__
