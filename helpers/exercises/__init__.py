@@ -2,7 +2,8 @@
 
 In a notebook: `exercises.check("few_shot", shots, model)`, and `exercises.hint("few_shot")` for a hint. A checker
 judges behaviour, never one exact wording; it takes the SDK's model, so that the same exercise works on any endpoint.
-There is one module a lesson: `setup.py`, `chaining.py`, `fine_tuning.py`. Whatever an answer is, a learner gets a
+The modules are by lesson: `setup.py`, `chaining.py`, `fine_tuning.py`, `classifying.py` and `own_project.py`,
+`inside.py`. Whatever an answer is, a learner gets a
 sentence and no stack trace; what is no answer of the kind that is asked for is never right.
 """
 
@@ -14,18 +15,28 @@ from typing import Any
 
 from ..errors import GradientError, one_sentence
 from .chaining import FEW_SHOT_HINT, VERBS, few_shot, few_shot_prompt
+from .classifying import SORTER_HINT, WORST_HINT, sorter, worst_mistake
 from .fine_tuning import MAX_WORDS, OWN_FACT_HINT, own_fact
+from .inside import ADAMW_HINT, NATS_HINT, SLOPE_HINT, adamw, nats, slope
 from .not_yet import NotYet
+from .own_project import PROJECT_HINT, UNRELATED, project
 from .setup import FINISH_HINT, PETS, finish
 
-__all__ = ["MAX_WORDS", "PETS", "VERBS", "NotYet", "attempt", "check", "few_shot_prompt", "hint"]
+__all__ = ["MAX_WORDS", "PETS", "UNRELATED", "VERBS", "NotYet", "attempt", "check", "few_shot_prompt", "hint"]
 
+MODELS = {"model", "base"}  # the names that a checker's last argument has if it is a model
 MAX_SAID = 200  # characters of an error's own words
 
 _EXERCISES: dict[str, tuple[Callable[..., str], str]] = {
     "finish": (finish, FINISH_HINT),
     "few_shot": (few_shot, FEW_SHOT_HINT),
     "own_fact": (own_fact, OWN_FACT_HINT),
+    "worst_mistake": (worst_mistake, WORST_HINT),
+    "sorter": (sorter, SORTER_HINT),
+    "project": (project, PROJECT_HINT),
+    "nats": (nats, NATS_HINT),
+    "slope": (slope, SLOPE_HINT),
+    "adamw": (adamw, ADAMW_HINT),
 }
 
 
@@ -78,7 +89,7 @@ def _require_all(name: str, checker: Callable[..., str], answer: tuple[Any, ...]
     call = f"exercises.check({name!r}, {', '.join(wanted)})"
     if len(answer) != len(wanted):
         raise NotYet(f"an answer to this exercise is given as {call}.")
-    if not callable(getattr(answer[-1], "complete", None)):
+    if wanted[-1] in MODELS and not callable(getattr(answer[-1], "complete", None)):
         raise NotYet(f"the model comes last, as in {call}.")
 
 
