@@ -52,16 +52,15 @@ class LayerTrace(NamedTuple):
     attention_norm: tuple[np.ndarray, np.ndarray]
     heads: list[Gathering]
     mlp_norm: tuple[np.ndarray, np.ndarray]
-    x: np.ndarray
     gate: np.ndarray
     up: np.ndarray
     low: dict[str, np.ndarray]
 
 
 class Trace(NamedTuple):
-    """What entered each layer, what the layer left (None if the batch is too large), and what the last norm did."""
+    """What each layer left, or what entered it if the batch is too large, else None; and what the last norm did."""
 
-    entered: list[np.ndarray]
+    entered: list[np.ndarray | None]
     layers: list[LayerTrace | None]
     norm: tuple[np.ndarray, np.ndarray]
 
@@ -129,10 +128,11 @@ class Llama:
             keep: whether to keep what `gradients` needs, the second of what is returned.
         """
         entered, left = [], []
+        small = packing.columns <= KEPT_COLUMNS
         for number in range(lora.layers[0], self.layer_count):
-            entered.append(hidden if keep else None)
+            entered.append(None if small or not keep else hidden)
             hidden, trace = self._forward(self._layers[number], lora.of_layer(number), hidden, packing)
-            left.append(trace if keep and packing.columns <= KEPT_COLUMNS else None)
+            left.append(trace if small and keep else None)
         hidden, norm = self._normed(hidden, self._norm)
         return hidden, Trace(entered, left, norm)
 
@@ -218,7 +218,7 @@ class Llama:
         if own is not None:
             added, low["down_proj"] = own.forward("down_proj", y)
             hidden += added
-        return hidden, LayerTrace(attention_norm, heads, mlp_norm, x, gate, up, low)
+        return hidden, LayerTrace(attention_norm, heads, mlp_norm, gate, up, low)
 
     def _mlp_back(
         self, layer: Layer, own: LayerLora | None, d_out: np.ndarray, left: LayerTrace, gradients: Named, wanted: bool
@@ -233,8 +233,9 @@ class Llama:
         d_up = d_y * silu
         d_x = layer.gate_up.T @ np.concatenate((d_gate, d_up)) if wanted else 0
         if own is not None:
+            x = left.mlp_norm[0] * layer.mlp_norm[:, None]
             for name, d_part in (("gate_proj", d_gate), ("up_proj", d_up)):
-                d_x = d_x + own.backward(name, d_part, left.x, left.low[name], gradients)
+                d_x = d_x + own.backward(name, d_part, x, left.low[name], gradients)
         return d_x
 
     def _normed(self, x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:

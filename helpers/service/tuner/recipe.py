@@ -246,8 +246,10 @@ def loss_and_gradients(model: Llama, lora: Lora, batch: Batch) -> tuple[Loss, Ca
     losses, back = model.losses(hidden[:, batch.trainable], batch.targets)
 
     def gradients() -> Named:
+        nonlocal back
         d_hidden = np.zeros_like(hidden)
         d_hidden[:, batch.trainable] = back(batch.weights / len(batch.targets))
+        del back  # and its 19 MB of logits
         return model.gradients(d_hidden, trace, batch.packing, lora)
 
     return _loss(losses, batch.weights), gradients
@@ -293,11 +295,11 @@ def _train(
             last[number] = loss
             if loss.mean > max(math.log(model.vocabulary), RUN_AWAY * first[number].mean):
                 raise NanLoss
-            if steps and loss.most < LEARNED:
-                continue
-            optimizer.step(clipped(gradients()), share)
-            steps += 1
-            stepped.append((number, batch))
+            if not steps or loss.most >= LEARNED:
+                optimizer.step(clipped(gradients()), share)
+                steps += 1
+                stepped.append((number, batch))
+            del gradients  # and what the layers left for it, 60 MB, before the next batch's
         pending = stepped
         if not pending and len(prepared.batches) > 1:
             last = _losses(model, lora, prepared, before_step)
