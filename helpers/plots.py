@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -131,6 +132,34 @@ def confusions(tables: Mapping[str, Sequence[tuple[str, str]]], classes: Sequenc
         _write_numbers(axes, table, most, 0)
         words.append(f"{name} {right} of {total} right{_worst(table, classes)}")
     return picture(figure, f"Confusion tables: {'; '.join(words)}.")
+
+
+def points(groups: Mapping[str, Sequence[tuple[float, float]]], title: str, seen: str) -> HTML:
+    """Points in a plane, a colour and a shape for each group.
+
+    Args:
+        groups: the points of each, by name.
+        title: what the figure says above them.
+        seen: where they lie, in a sentence, for those who can't see it.
+
+    Returns:
+        A picture to show as a cell's last value.
+
+    Raises:
+        ValueError: there is no group, or one has no points.
+    """
+    if not groups or not all(len(group) for group in groups.values()):
+        raise ValueError("points needs at least one group with points: {'name': [(1.0, 2.0)]}")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for (name, group), marker in zip(groups.items(), itertools.cycle("os^Dv")):
+        axes.scatter(*zip(*group, strict=True), label=name, marker=marker, alpha=0.7)
+    axes.set(title=title, xticks=[], yticks=[])
+    axes.legend()
+    counts = ", ".join(f"{len(group)} of {name}" for name, group in groups.items())
+    return picture(figure, f"{title}. Points: {counts}. {seen}")
 
 
 def _beside(tables: Mapping[str, Sequence[Sequence[float]]], square: float) -> tuple[Figure, Sequence[Axes]]:

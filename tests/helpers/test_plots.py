@@ -61,3 +61,14 @@ def test_confusion_tables_count_what_is_right_and_name_the_worst_mistake():
 def test_confusion_tables_of_nothing_or_of_other_classes_are_refused(tables):
     with pytest.raises(ValueError, match="all among a, b"):
         plots.confusions(tables, ["a", "b"])
+
+
+def test_points_say_how_many_there_are_and_what_is_seen():
+    shown = plots.points({"tea": [(0.0, 1.0), (1.0, 2.0)], "rust": [(-1.0, 0.0)]}, "Two words", "Tea lies right.")
+    assert alt(shown) == "Two words. Points: 2 of tea, 1 of rust. Tea lies right."
+
+
+@pytest.mark.parametrize("groups", [{}, {"tea": []}])
+def test_points_of_nothing_are_refused(groups):
+    with pytest.raises(ValueError, match="at least one group"):
+        plots.points(groups, "Nothing", "")
