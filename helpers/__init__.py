@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import auth, doctor, exercises, forms, plots
     from .connection import adapter_folder, connect, stop_local_service
+    from .embeddings import GradientEmbeddings
     from .errors import GradientError
     from .export import export_adapter
     from .llm import GradientLLM
@@ -22,6 +23,7 @@ _WHERE = {
     "adapter_folder": "connection",
     "connect": "connection",
     "stop_local_service": "connection",
+    "GradientEmbeddings": "embeddings",
     "GradientError": "errors",
     "export_adapter": "export",
     "GradientLLM": "llm",
@@ -31,6 +33,7 @@ _WHERE = {
 _MODULES = ("auth", "doctor", "exercises", "forms", "plots")
 
 __all__ = [
+    "GradientEmbeddings",
     "GradientError",
     "GradientLLM",
     "adapter_folder",

@@ -162,7 +162,7 @@ def disk() -> Finding:
 
     needs = {paths.data_dir(): ROOM_BYTES}
     if not model_files.is_cached(paths.cache_dir()):  # one that has the model may be full, or on a read-only disk
-        needs[paths.cache_dir()] = model_files.NEEDED_BYTES
+        needs[paths.cache_dir()] = model_files.WHEEL.needed_bytes
     free = {folder: shutil.disk_usage(_existing(folder)).free for folder in needs}
     for folder, needed in needs.items():
         if free[folder] < needed:
@@ -221,7 +221,7 @@ def model_cache() -> Finding:
         _write_to(cache)
     except OSError as error:
         return _unusable("model cache", cache, error, CACHE_DIR_VARIABLE)
-    return Finding("model cache", True, f"not yet: connect() will download {model_files.WHEEL_BYTES / 1e6:.0f} MB")
+    return Finding("model cache", True, f"not yet: connect() will download {model_files.WHEEL.bytes / 1e6:.0f} MB")
 
 
 def service() -> Finding:

@@ -1,6 +1,6 @@
 """The three settings of an endpoint as people give them: read, cleaned and checked here, by one rule for all.
 
-Called by `connection.py`, `sdk.py`, `llm.py`, `auth.py` and the forms. No sentence from here holds a token.
+Called by `connection.py`, `sdk.py`, `endpoint_fields.py`, `auth.py` and the forms. No sentence from here holds a token.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def checked_token(token: str) -> str:
     if not token:
         raise ValueError(
             f"The access token is missing: call connect(), which sets {TOKEN_VARIABLE}, or set it yourself "
-            "(gradient_access_token=… of a GradientLLM)."
+            "(gradient_access_token=… of a GradientLLM or GradientEmbeddings)."
         )
     if not is_token(token):
         raise ValueError(
@@ -160,7 +160,7 @@ def checked_workspace(workspace: str) -> str:
     if not workspace:
         raise ValueError(
             f"The workspace id is missing: call connect(), which sets {WORKSPACE_VARIABLE}, or set it yourself "
-            "(gradient_workspace_id=… of a GradientLLM)."
+            "(gradient_workspace_id=… of a GradientLLM or GradientEmbeddings)."
         )
     if not re.fullmatch(WORKSPACE_ID, workspace):
         raise ValueError(

@@ -1,15 +1,18 @@
 """Requests that end when no one waits for them any more: their connection is closed, and the service stops answering.
 
-`sdk.py` gives its clients these connections; `llm.py` hangs up for what was cancelled or interrupted.
+`sdk.py` gives its clients these connections; `llm.py` and `embeddings.py` make many calls at once here, and of what was
+cancelled, interrupted or failed no other goes on.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +22,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 if TYPE_CHECKING:
     from urllib3 import PoolManager
 
+Asked = TypeVar("Asked")
 Result = TypeVar("Result")
 
 
@@ -105,6 +109,49 @@ class _HttpPool(urllib3.HTTPConnectionPool):
 
 class _HttpsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _EndingHttps
+
+
+def all_of(work: Callable[[Asked], Result], asked: Sequence[Asked], most: int) -> list[Result]:
+    """What work with requests in it makes of each of several, in their order.
+
+    Args:
+        work: done in threads, unless there is only one thing to do.
+        asked: what to do it with.
+        most: how many at once.
+
+    Raises:
+        Whatever the first of them raises that fails; the others are then ended.
+    """
+    if len(asked) == 1:
+        return [work(asked[0])]
+    calls = [Call() for _ in asked]
+    with ThreadPoolExecutor(most) as pool:
+        try:
+            running = [pool.submit(call.carry, work, one) for call, one in zip(calls, asked, strict=True)]
+            return [one.result() for one in running]
+        finally:
+            for call in calls:  # one has failed, or the cell was interrupted: no one waits for the others
+                call.hang_up()
+
+
+async def aall_of(work: Callable[[Asked], Result], asked: Sequence[Asked], most: int) -> list[Result]:
+    """As `all_of`; when it is cancelled, all are ended."""
+    room = asyncio.Semaphore(most)
+
+    async def one(what: Asked) -> Result:
+        async with room:
+            call = Call()
+            try:
+                return await asyncio.to_thread(call.carry, work, what)
+            finally:
+                call.hang_up()
+
+    running = [asyncio.ensure_future(one(what)) for what in asked]
+    try:
+        return list(await asyncio.gather(*running))
+    finally:
+        for task in running:  # of those that still run no one waits for the answer
+            task.cancel()
 
 
 def pause(seconds: float) -> None:

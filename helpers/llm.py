@@ -6,9 +6,7 @@ whole migration. It talks through the gradientai SDK. Notebooks use it as `from 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -16,28 +14,22 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list
-from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from . import sdk
-from .endpoint import checked, cleaned, setting
-from .environment import (
-    TOKEN_VARIABLE,
-    URL_VARIABLE,
-    WORKSPACE_VARIABLE,
-)
+from .endpoint_fields import MAX_CONCURRENT, EndpointFields
 from .errors import one_sentence
-from .hanging_up import Call
+from .hanging_up import aall_of, all_of
 from .parameters import checked_parameters, strings
 from .token_count import token_ids
 
 if TYPE_CHECKING:
     from gradientai import ModelAdapter
 
-MAX_CONCURRENT = 8  # requests in flight for one batch, as in the SDK
 TRACE = {"tags", "metadata", "run_name", "run_id"}  # what `generate` of langchain-core takes beside parameters
 
 
-class GradientLLM(BaseLLM):
+class GradientLLM(EndpointFields, BaseLLM):
     """A base model or a model adapter of a Gradient endpoint.
 
     Args:
@@ -56,43 +48,13 @@ class GradientLLM(BaseLLM):
         GradientError: from calls, with the service's own sentence.
     """
 
-    model_config = ConfigDict(
-        extra="forbid",
-        populate_by_name=True,
-        protected_namespaces=(),
-        hide_input_in_errors=True,  # the input holds the token
-    )
+    model_config = EndpointFields.model_config  # or that of BaseLLM, the last of the two, would hold
 
     model_id: str = Field(alias="model", min_length=1)
     model_kwargs: dict[str, Any] | None = None
-    gradient_access_token: SecretStr | None = None
-    gradient_workspace_id: str | None = None
-    gradient_api_url: str | None = None
     stop: list[str] | None = None
     choices: list[str] | None = None
     auto_template: bool | None = None
-
-    def __init__(self, *args: Any, **given: Any) -> None:
-        # pydantic's errors hold what was given, whatever its name
-        super().__init__(*args, **{name: _hidden(value) if "token" in name else value for name, value in given.items()})
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_from_environment(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping):
-            return values
-        filled = dict(values)
-        fallbacks = {
-            "gradient_access_token": _hidden(setting(TOKEN_VARIABLE)),
-            "gradient_workspace_id": setting(WORKSPACE_VARIABLE),
-            "gradient_api_url": setting(URL_VARIABLE),
-        }
-        for name, fallback in fallbacks.items():
-            value = filled.get(name)
-            filled[name] = (cleaned(value) if isinstance(value, str) else value) or fallback
-        for name in {"model", "model_id"} & set(filled):
-            filled[name] = cleaned(filled[name]) if isinstance(filled[name], str) else filled[name]
-        return filled
 
     @field_validator("stop", "choices", mode="before")
     @classmethod
@@ -101,10 +63,6 @@ class GradientLLM(BaseLLM):
 
     @model_validator(mode="after")
     def _check(self) -> GradientLLM:
-        token = self.gradient_access_token.get_secret_value()
-        at = checked(self.gradient_api_url, token, self.gradient_workspace_id)
-        self.gradient_api_url, self.gradient_workspace_id = at.url, at.workspace
-        self.gradient_access_token = SecretStr(at.token)
         checked_parameters(self._parameters({}))
         return self
 
@@ -218,19 +176,8 @@ class GradientLLM(BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        if len(prompts) == 1:
-            return LLMResult(generations=[[self._complete(prompts[0], stop, kwargs)]])
-        calls = [Call() for _ in prompts]
-        with ThreadPoolExecutor(MAX_CONCURRENT) as pool:
-            try:
-                asked = [
-                    pool.submit(call.carry, self._complete, prompt, stop, kwargs)
-                    for call, prompt in zip(calls, prompts, strict=True)
-                ]
-                return LLMResult(generations=[[one.result()] for one in asked])
-            finally:
-                for call in calls:  # one has failed, or the cell was interrupted: no one waits for the others
-                    call.hang_up()
+        answers = all_of(lambda prompt: self._complete(prompt, stop, kwargs), prompts, MAX_CONCURRENT)
+        return LLMResult(generations=[[answer] for answer in answers])
 
     async def _agenerate(
         self,
@@ -239,26 +186,8 @@ class GradientLLM(BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        room = asyncio.Semaphore(MAX_CONCURRENT)
-
-        async def one(prompt: str) -> list[Generation]:
-            async with room:
-                return [await self._acomplete(prompt, stop, kwargs)]
-
-        asked = [asyncio.ensure_future(one(prompt)) for prompt in prompts]
-        try:
-            return LLMResult(generations=list(await asyncio.gather(*asked)))
-        finally:
-            for task in asked:  # of those that still run no one waits for the answer
-                task.cancel()
-
-    async def _acomplete(self, prompt: str, stop: list[str] | None, call: dict[str, Any]) -> Generation:
-        """As `_complete`; when it is cancelled, the service stops answering."""
-        work = Call()
-        try:
-            return await asyncio.to_thread(work.carry, self._complete, prompt, stop, call)
-        finally:
-            work.hang_up()
+        answers = await aall_of(lambda prompt: self._complete(prompt, stop, kwargs), prompts, MAX_CONCURRENT)
+        return LLMResult(generations=[[answer] for answer in answers])
 
     def _complete(self, prompt: str, stop: list[str] | None, call: dict[str, Any]) -> Generation:
         asked = checked_parameters(self._parameters(call))
@@ -277,9 +206,7 @@ class GradientLLM(BaseLLM):
         return {name: value for name, value in merged.items() if value is not None}
 
     def _connected(self) -> ModelAdapter:
-        """The model at the endpoint; nothing of it is kept here, so copies are whole and a moved service is found."""
-        token = self.gradient_access_token.get_secret_value()
-        return sdk.model(sdk.shared_client(self.gradient_api_url, token, self.gradient_workspace_id), self.model_id)
+        return sdk.model(self._client(), self.model_id)
 
 
 def _check_prompts(inputs: Any) -> None:
@@ -293,10 +220,6 @@ def _limited(config: RunnableConfig | list[RunnableConfig] | None, inputs: list[
         return []
     given = get_config_list(config, len(inputs))
     return [{**one, "max_concurrency": one.get("max_concurrency") or MAX_CONCURRENT} for one in given]
-
-
-def _hidden(value: Any) -> Any:
-    return SecretStr(value) if isinstance(value, str) else value
 
 
 def _cut_at(text: str, stop: list[str]) -> tuple[str, bool]:

@@ -16,6 +16,7 @@ from . import endpoint
 if TYPE_CHECKING:
     import urllib3
     from gradientai import Gradient, ModelAdapter
+    from gradientai._embeddings_model import EmbeddingsModel
 
 CONNECT_SECONDS = 5
 SILENT_SECONDS = 60  # how long a file that is handed over may stop on its way
@@ -118,6 +119,14 @@ def model(gradient: Gradient, model_id: str) -> ModelAdapter:
         name="",
         workspace_id=gradient.workspace_id,
     )
+
+
+def embeddings_model(gradient: Gradient, slug: str) -> EmbeddingsModel:
+    """The embeddings model with this slug, without a request: the SDK's own way asks for all, and an unknown slug ends
+    in a bare StopIteration."""
+    from gradientai._embeddings_model import EmbeddingsModel
+
+    return EmbeddingsModel(api_instance=gradient._embeddings_api, slug=slug, workspace_id=gradient.workspace_id)
 
 
 def url_of_model(adapter: ModelAdapter) -> str:

@@ -36,7 +36,11 @@ ROOMS = {
         "helpers.service.malloc",
     ),
     "local": ("helpers.service.local",),
-    "model files": ("helpers.service.local.model_files", "helpers.service.local.gguf_convert"),
+    "model files": (
+        "helpers.service.local.model_files",
+        "helpers.service.local.gguf_convert",
+        "helpers.service.local.wheel_files",
+    ),
     "tuner": ("helpers.service.tuner",),
     "tuner's process": ("helpers.service.tuner.process",),
     "tuner's job": ("helpers.service.tuner.job",),
@@ -54,8 +58,8 @@ MAY_IMPORT = {
     "calls": {"facts", "keeping", "seam"},
     "keeping": {"seam"},
     "seam": {"facts"},
-    "local": {"facts", "outside", "seam", "model files", "tuner's job"},
-    "model files": {"seam", "weights file"},
+    "local": {"facts", "outside", "seam", "model files", "tuner's job", "weights file"},
+    "model files": {"facts", "seam", "weights file"},
     "tuner": {"seam", "tuner's job", "weights file"},
     "tuner's process": {"seam", "tuner", "tuner's job"},
     "tuner's job": set(),
@@ -68,19 +72,30 @@ LIBRARIES = {
     "starlette": ("helpers.service.http",),
     "uvicorn": ("helpers.service.http",),
     "prometheus_client": ("helpers.service.http",),
-    "pydantic": ("helpers.service.http", "helpers.llm", "helpers.errors"),
+    "pydantic": (
+        "helpers.service.http",
+        "helpers.endpoint_fields",
+        "helpers.embeddings",
+        "helpers.llm",
+        "helpers.errors",
+    ),
     "xllamacpp": ("helpers.service.local.decoder",),
     "psutil": ("helpers.service.local.cores",),
-    "numpy": ("helpers.service.tuner", "helpers.service.local.gguf_convert"),
-    "threadpoolctl": ("helpers.service.tuner.recipe",),
+    "numpy": (
+        "helpers.service.tuner",
+        "helpers.service.local.gguf_convert",
+        "helpers.service.local.bert",
+        "helpers.service.local.embedder",
+    ),
+    "threadpoolctl": ("helpers.service.tuner.recipe", "helpers.service.local.embedder"),
     "safetensors": ("helpers.service.tuner", "helpers.service.local.gguf_convert"),
     "gguf": ("helpers.service.tuner.adapter_files", "helpers.service.local.gguf_convert"),
-    "tokenizers": ("helpers.service.local.gguf_convert",),
-    "filelock": ("helpers.service.launcher", "helpers.service.local.model_files"),
+    "tokenizers": ("helpers.service.local.gguf_convert", "helpers.service.local.embedder"),
+    "filelock": ("helpers.service.launcher", "helpers.service.local.wheel_files"),
     "platformdirs": ("helpers.service.paths", "helpers.auth"),
     "gradientai": ("helpers.sdk", "helpers.errors", "helpers.forms"),
     "urllib3": ("helpers.sdk", "helpers.errors", "helpers.hanging_up"),
-    "langchain_core": ("helpers.llm",),
+    "langchain_core": ("helpers.llm", "helpers.embeddings"),
     "ipywidgets": ("helpers.forms",),
     "pytest": ("helpers.pytest_plugin",),
     "IPython": ("helpers.cell_clock", "helpers.forms", "helpers.plots"),
@@ -185,9 +200,10 @@ def test_what_is_imported_all_the_time_loads_the_standard_library_alone(module):
     assert {name for name in loaded_by(module) if name not in sys.stdlib_module_names} <= ours
 
 
-def test_the_service_loads_nothing_that_tunes_before_it_tunes():
+def test_the_service_loads_nothing_that_tunes_or_embeds_before_it_does():
     loaded = loaded_by("helpers.service.server, helpers.service.local.engine, helpers.service.tuner.process")
-    assert {"torch", "transformers", "peft", "gguf", "numpy", "safetensors", "xllamacpp"}.isdisjoint(loaded)
+    heavy = {"torch", "transformers", "peft", "gguf", "numpy", "safetensors", "tokenizers", "xllamacpp"}
+    assert heavy.isdisjoint(loaded)
 
 
 def loaded_by(module: str) -> set[str]:

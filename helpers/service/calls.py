@@ -1,5 +1,5 @@
-"""What the API does, without HTTP: the six model calls on workspaces, adapters and base models, and the export beside
-them.
+"""What the API does, without HTTP: the six model calls on workspaces, adapters and base models, embeddings, and the
+export beside them.
 
 `http/app.py` and `http/export.py` call this with validated values; it calls the scheduler for a turn, the engine for
 the work, and the store to keep the result. A caller that is cancelled (its client has hung up) leaves the queue; what
@@ -10,6 +10,7 @@ was before.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,7 +26,15 @@ from .engine import (
     TuningOutcome,
     TuningSample,
 )
-from .refusals import NotAnAdapter, NotServed, NotTuned, OtherWeights, UnknownAdapter, UnknownBaseModel
+from .refusals import (
+    NotAnAdapter,
+    NotServed,
+    NotTuned,
+    OtherWeights,
+    UnknownAdapter,
+    UnknownBaseModel,
+    UnknownEmbeddingsModel,
+)
 from .scheduler import Kind, Scheduler
 from .store import Adapter, Store
 from .weights_identity import WeightsIdentity
@@ -50,6 +59,19 @@ class Export:
     weights: WeightsIdentity | None
     files: dict[str, Path | bytes]
     base_files: dict[str, Path]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What texts were made into.
+
+    Attributes:
+        vectors: one of each, EMBEDDING_SIZE numbers of length 1.
+        tokens: with how many tokens of theirs, all together.
+    """
+
+    vectors: list[list[float]]
+    tokens: int
 
 
 class Calls:
@@ -140,6 +162,21 @@ class Calls:
 
         return await self._scheduler.run(workspace, work, Kind.COMPLETE, model_id)
 
+    async def embed(self, workspace: str, slug: str, texts: Sequence[str]) -> Embedded:
+        """Vectors of texts, in their order.
+
+        Raises:
+            Refusal: unknown slug; whatever the engine refuses.
+        """
+        if slug not in catalog.EMBEDDINGS_SLUGS:
+            raise UnknownEmbeddingsModel(slug, catalog.EMBEDDINGS_SLUGS)
+
+        def work(given_up: threading.Event) -> Embedded:
+            vectors = self._engine.embed(texts, given_up)
+            return Embedded(vectors, self._engine.embedding_tokens(texts, given_up))
+
+        return await self._scheduler.run(workspace, work, Kind.EMBED)
+
     async def fine_tune(self, workspace: str, model_id: str, samples: list[TuningSample]) -> TuningOutcome:
         """Tunes an adapter; when this returns, its new weights are on disk and the next completion uses them.
 
@@ -225,6 +262,10 @@ class Calls:
     def machine(self) -> Load | None:
         """How the engine shares the machine with other programs, or None if it does not know."""
         return self._engine.load()
+
+    def doing(self) -> tuple[str, float] | None:
+        """What the engine gets ready beside its work, and how much of it is done, 0 to 1; None if nothing."""
+        return self._engine.doing
 
     def close(self) -> None:
         """Ends what is running and frees everything."""

@@ -1,4 +1,5 @@
-"""The base models the service lists: the three classic ids and slugs, all answered by one set of weights.
+"""The base models the service lists: the three classic ids and slugs, all answered by one set of weights. And the slugs
+of its embeddings models.
 
 Old code finds its slug and id unchanged; each model's `name` says which weights really answer. Called by
 `calls.py`, and by tests and notebooks' helpers for the names.
@@ -18,6 +19,8 @@ CLASSIC_MODELS = (
     ("f0b97d96-51a8-4040-8b22-7940ee1fa24e_base_ml_model", "llama2-7b-chat"),
     ("cc2dafce-9e6e-4a23-a918-cad6ba89e42e_base_ml_model", "nous-hermes2"),
 )
+
+EMBEDDINGS_SLUGS = ("bge-large",)  # the SDK takes no other; the engine's own model answers for it
 
 _BASE_MODEL_ID = re.compile(r"[0-9a-f-]{36}_base_ml_model")
 _ADAPTER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}_model_adapter")

@@ -44,6 +44,8 @@ def _say_status(data: Path) -> int:
         print(f"Gradient service at {service.url} (process {service.pid}) is not ready: {health.get('doing')}.")
         return NOT_YET
     print(f"Gradient service ready at {service.url} (process {service.pid}){_figures(launcher.metrics_of(service))}.")
+    if health.get("doing"):
+        print(f"{health['doing']}: {health['progress']:.0%} done.")
     if service.others:
         print(f"Other machines reach it at {' or '.join(service.others)}.")
     return DONE

@@ -1,9 +1,10 @@
 """The engine's interface, that of a tuner beside it, and the plain data that passes through them.
 
-An engine answers prompts and tunes adapters; it knows nothing of HTTP, workspaces or names. `LocalEngine`
-(`local/engine.py`) runs a real model; the tests' stub server puts a recorded one in its place. `calls.py` is the
-only caller. Methods block, are called from worker threads, several at a time, and raise refusals (`refusals.py`). The
-event `given_up` is set when no one waits for the result any more: an engine then ends soon, raising `CallerGone`.
+An engine answers prompts, tunes adapters and makes vectors of texts; it knows nothing of HTTP, workspaces or names.
+`LocalEngine` (`local/engine.py`) runs real models; the tests' stub server puts a recorded one in its place. `calls.py`
+is the only caller. Methods block, are called from worker threads, several at a time, and raise refusals
+(`refusals.py`). The event `given_up` is set when no one waits for the result any more: an engine then ends soon,
+raising `CallerGone`.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ class Load:
 
 
 class Engine(ABC):
-    """Completes prompts and tunes adapters."""
+    """Completes prompts, tunes adapters, and makes vectors of texts."""
 
     @property
     @abstractmethod
@@ -174,6 +175,15 @@ class Engine(ABC):
         """Vectors of texts, in their order: EMBEDDING_SIZE numbers each, of length 1, so that a dot product of two says
         how alike they are."""
         raise NotServed("This service answers without an embeddings model, so it has no vectors to give.")
+
+    def embedding_tokens(self, texts: Sequence[str], given_up: threading.Event) -> int:
+        """How many tokens of these texts `embed` computes with, all together; 0 if it computes with none."""
+        return 0
+
+    @property
+    def doing(self) -> tuple[str, float] | None:
+        """What is being got ready beside the work, for people, and how much of it is done, 0 to 1; None if nothing."""
+        return None
 
     def prepare_tuning(self) -> None:  # noqa: B027 - nothing to prepare is a fine default
         """Starts getting ready to fine-tune, without waiting for it."""

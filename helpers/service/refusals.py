@@ -6,6 +6,8 @@ A new kind is a class here and a line in the table there; a test holds the two a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .weights_identity import WeightsIdentity
 
 
@@ -39,6 +41,18 @@ class UnknownAdapter(Refusal):
             f"There is no model adapter with the id {quoted(adapter_id)} in this workspace: it was deleted or never "
             "created. list_models(only_base=False) shows those there are."
         )
+
+
+class UnknownEmbeddingsModel(Refusal):
+    """Raised when no embeddings model has this slug.
+
+    Args:
+        slug: the one asked for.
+        there: those there are.
+    """
+
+    def __init__(self, slug: str, there: Sequence[str]) -> None:
+        super().__init__(f"There is no embeddings model {quoted(slug)}; those there are: {', '.join(there)}.")
 
 
 class NotAnAdapter(Refusal):

@@ -114,10 +114,11 @@ def make_calls(options: argparse.Namespace, data: Path, status: Status) -> Calls
     def progress(what: str, done: float) -> None:
         status.doing, status.progress = what, done
 
-    found = model_files.ensure(options.cache_dir or paths.cache_dir(), options.model, progress)
+    cache = options.cache_dir or paths.cache_dir()
+    found = model_files.ensure(cache, options.model, progress)
     progress("Loading the model", 1.0)
     store = open_store(data)
-    engine = local_engine(found, seed=options.seed, preload=not options.no_preload)
+    engine = local_engine(found, cache, seed=options.seed, preload=not options.no_preload)
     return Calls(engine, store)
 
 
@@ -130,19 +131,23 @@ def open_store(data: Path) -> Store:
     return store
 
 
-def local_engine(found: Weights, seed: int | None = None, preload: bool = False) -> LocalEngine:
-    """llama.cpp and the tuner's process with one model, which share the cores.
+def local_engine(found: Weights, cache: Path, seed: int | None = None, preload: bool = False) -> LocalEngine:
+    """llama.cpp and the tuner's process with one model, and the embedder with another, which share the cores.
 
     Args:
         found: the model's files.
+        cache: folder for models, where the embedder's are or will be.
         seed, preload: as for `LocalEngine`.
     """
     from .local.cores import Cores  # imported while `/health` answers already
+    from .local.embedder import Embedder
+    from .local.embedder_files import EmbedderFiles
     from .local.engine import LocalEngine
     from .tuner.process import TunerProcess
 
     cores = Cores()
-    return LocalEngine(found, TunerProcess(found.folder, cores.shared), cores, seed, preload)
+    embedder = Embedder(EmbedderFiles(cache), lambda: cores.threads)
+    return LocalEngine(found, TunerProcess(found.folder, cores.shared), embedder, cores, seed, preload)
 
 
 def _watch_idle(hours: float, status: Status, server: uvicorn.Server) -> None:

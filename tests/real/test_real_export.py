@@ -12,7 +12,7 @@ from helpers import GradientError, export_adapter
 from helpers.errors import one_sentence
 from helpers.service import paths
 from helpers.service.local import model_files
-from helpers.service.local.model_files import SHA256
+from helpers.service.weights_identity import DEFAULT
 from tests.conftest import TOKEN
 from tests.real.test_real_engine import FACTS, ask, sample
 from tests.real.test_real_lesson import adapter_folder
@@ -37,7 +37,7 @@ def test_an_exported_adapter_is_whole_and_names_no_place_of_this_machine(real_ba
     config = json.loads(files["adapter_config.json"].read_text(encoding="utf-8"))
     on_disk = json.loads((kept / "adapter_config.json").read_text(encoding="utf-8"))
     assert config == {**on_disk, "base_model_name_or_path": "HuggingFaceTB/SmolLM2-135M-Instruct"}
-    assert SHA256 in files["README.md"].read_text(encoding="utf-8")
+    assert DEFAULT.sha256 in files["README.md"].read_text(encoding="utf-8")
 
     places = [str(place) for place in (real_service.data, paths.cache_dir(), tmp_path, "127.0.0.1", TOKEN)]
     for name in TEXTS:

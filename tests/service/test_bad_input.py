@@ -178,6 +178,8 @@ def test_every_call_is_on_the_page():
         "DELETE /api/models/{model_id}",
         "POST /api/models/{model_id}/complete",
         "POST /api/models/{model_id}/fine-tune",
+        "GET /api/embeddings",
+        "POST /api/embeddings/{slug}",
     }
 
 

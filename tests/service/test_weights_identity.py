@@ -14,7 +14,7 @@ from helpers import GradientError
 from helpers.errors import one_sentence
 from helpers.service import catalog
 from helpers.service.local import model_files, portable
-from helpers.service.local.model_files import WeightsError
+from helpers.service.local.wheel_files import WeightsError
 from helpers.service.store import Store
 from helpers.service.weights_identity import DEFAULT, WeightsIdentity
 from tests.support.fake_engine import FakeEngine

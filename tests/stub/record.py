@@ -88,9 +88,10 @@ def record(files: list[Path], live: bool) -> None:
         files: notebooks.
         live: leave notebooks and recordings as they are.
     """
-    found = model_files.ensure(paths.cache_dir())
+    cache = paths.cache_dir()
+    found = model_files.ensure(cache)
     with tempfile.TemporaryDirectory(prefix="gradient-record-", ignore_cleanup_errors=True) as folder:
-        engine = RecordingEngine(local_engine(found, seed=SEED))
+        engine = RecordingEngine(local_engine(found, cache, seed=SEED))
         server = ThreadedServer(engine, Path(folder), TOKEN).start()
         os.environ.update(environment(server.url, Path(folder)))
         try:

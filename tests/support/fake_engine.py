@@ -35,6 +35,7 @@ class FakeEngine(Engine):
         self.complete_seconds = 0.0
         self.tune_seconds = 0.0
         self.embed_seconds = 0.0
+        self.preparing: tuple[str, float] | None = None  # what it says that it is doing
         self.given_up = 0  # how many calls were ended early
         self.runs: WeightsIdentity | None = WEIGHTS
         self.named: WeightsIdentity | None = None  # what the folders of adapters tell
@@ -63,6 +64,10 @@ class FakeEngine(Engine):
     def base_files(self) -> dict[str, Path]:
         return self.base
 
+    @property
+    def doing(self) -> tuple[str, float] | None:
+        return self.preparing
+
     def tokenize(self, text: str) -> list[int]:
         return [len(word) for word in text.split()]
 
@@ -72,6 +77,9 @@ class FakeEngine(Engine):
         if self.fail is not None:
             raise self.fail
         return [_bag_of_words(text) for text in texts]
+
+    def embedding_tokens(self, texts: Sequence[str], given_up: threading.Event) -> int:
+        return sum(len(self.tokenize(text)) for text in texts)
 
     def complete(
         self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event

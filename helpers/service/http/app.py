@@ -19,6 +19,7 @@ from ..engine import DEFAULT_MAX_TOKENS, CompletionRequest, SamplePart, TuningSa
 from ..store import Adapter
 from . import docs, schemas
 from .disconnect import while_connected
+from .embeddings import embeddings_routes
 from .envelope import EnvelopeResponse, HttpRefusal, error_response
 from .export import export_routes
 from .guard import (
@@ -34,7 +35,7 @@ from .guard import (
 from .metrics import Metrics
 from .status import Status
 
-_NOT_SERVED = ("embeddings", "files", "rag-collections", "blocks")
+_NOT_SERVED = ("files", "rag-collections", "blocks")
 
 
 def create_app(status: Status, token: str | None, *, any_host: bool = False) -> FastAPI:
@@ -61,6 +62,7 @@ def create_app(status: Status, token: str | None, *, any_host: bool = False) -> 
     app.add_exception_handler(HTTPException, _on_http_error)
     app.include_router(_own_calls(status, metrics))
     app.include_router(export_routes(status), prefix=EXPORT_PATH)
+    app.include_router(embeddings_routes(status, metrics), prefix="/api")
     app.include_router(_api(status, metrics), prefix="/api")
     app.add_middleware(Guard, status=status, token=token, any_host=any_host, metrics=metrics)
     return app
@@ -75,7 +77,9 @@ def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
         if status.calls is not None:
             load = status.calls.machine()
             shared = {} if load is None else {"load": asdict(load)}
-            return EnvelopeResponse({"status": "ready", "instance": status.instance, **shared})
+            doing = status.calls.doing()
+            beside = {} if doing is None else {"doing": doing[0], "progress": doing[1]}
+            return EnvelopeResponse({"status": "ready", "instance": status.instance, **shared, **beside})
         loading = {"status": "loading", "instance": status.instance, "doing": status.doing, "progress": status.progress}
         return EnvelopeResponse(loading, status_code=503)
 
@@ -201,8 +205,8 @@ def _tuning_sample(sample: schemas.Sample) -> TuningSample:
 def _no_such_call(method: str, path: str) -> refusals.Refusal:
     if path.split("/")[0] in _NOT_SERVED:
         return refusals.NotServed(
-            f"The local service does not serve {method} /{path}: it has the six calls on models, and no embeddings, "
-            "files, retrieval or blocks."
+            f"The local service does not serve {method} /{path}: it has the six calls on models and "
+            "embeddings, and no files, retrieval or blocks."
         )
     return HttpRefusal(
         404, f"There is no call {method} /api/{refusals.quoted(path)[1:-1]}: GET /docs lists those there are."

@@ -19,6 +19,7 @@ NO_ANSWER = 499  # what proxies log for a client that left before its answer
 ANSWERS: dict[type[refusals.Refusal], tuple[int, str]] = {
     refusals.UnknownBaseModel: (404, "unknownBaseModel"),
     refusals.UnknownAdapter: (404, "unknownModelAdapter"),
+    refusals.UnknownEmbeddingsModel: (404, "failed"),
     refusals.NotAnAdapter: (400, "unknownModelAdapter"),
     refusals.TooManyAdapters: (409, "unprocessableContent"),
     refusals.OtherWeights: (409, "unprocessableContent"),

@@ -49,6 +49,8 @@ class Metrics:
         self._tunings = self._counter("gradient_fine_tunes", "Fine-tunes done")
         self._steps = self._counter("gradient_fine_tune_steps", "Optimizer steps taken by fine-tunes")
         self._tokens = self._counter("gradient_fine_tune_tokens", "Trainable tokens of fine-tunes")
+        self._texts = self._counter("gradient_embedded_texts", "Texts made into vectors")
+        self._text_tokens = self._counter("gradient_embedded_tokens", "Tokens of texts made into vectors")
         self._gauge(STARTED, "When the service started, in Unix time").set(time.time())
         for position, (name, help_) in enumerate(
             [
@@ -89,6 +91,11 @@ class Metrics:
         self._tunings.inc()
         self._steps.inc(steps)
         self._tokens.inc(tokens)
+
+    def embedded(self, texts: int, tokens: int) -> None:
+        """Counts texts that were made into vectors, and their tokens."""
+        self._texts.inc(texts)
+        self._text_tokens.inc(tokens)
 
     def text(self) -> bytes:
         """Everything, in the format of CONTENT_TYPE_LATEST."""

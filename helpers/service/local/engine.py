@@ -1,4 +1,5 @@
-"""The engine of the local service: llama.cpp answers (`decoder.py`), and a tuner that it is given learns.
+"""The engine of the local service: llama.cpp answers (`decoder.py`), and a tuner and an embedder that it is given learn
+and make vectors.
 
 This module knows what the two share: how a prompt becomes tokens, so that what was tuned is what is continued. Made by
 `server.local_engine`.
@@ -11,6 +12,7 @@ import math
 import random
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..engine import (
@@ -30,6 +32,7 @@ from ..weights_identity import WeightsIdentity
 from . import portable
 from .cores import Cores
 from .decoder import Decoder, Sampling
+from .embedder import Embedder
 from .model_files import Weights
 
 END_OF_TURN = "<|im_end|>"  # ends an answer
@@ -43,19 +46,27 @@ class LocalEngine(Engine):
     Args:
         weights: the model on disk.
         tuner: what fine-tunes; it is closed with the engine.
+        embedder: what makes vectors; it is closed with the engine.
         cores: says how many threads are right; it is closed with the engine.
         seed: if given, sampled answers repeat from start to start (for recordings, or a class that wants one answer).
         preload: whether the tuner begins to load now, beside the decoder, and not at the first need of it.
     """
 
     def __init__(
-        self, weights: Weights, tuner: Tuner, cores: Cores, seed: int | None = None, preload: bool = False
+        self,
+        weights: Weights,
+        tuner: Tuner,
+        embedder: Embedder,
+        cores: Cores,
+        seed: int | None = None,
+        preload: bool = False,
     ) -> None:
         self._weights = weights
         self._seed = seed
         self._asked: Counter[str] = Counter()
         self._cores = cores
         self._tuner = tuner
+        self._embedder = embedder
         if preload:
             self.prepare_tuning()
         self._decoder = Decoder(weights.gguf, lambda: self._cores.threads)
@@ -157,6 +168,17 @@ class LocalEngine(Engine):
     def tokenize(self, text: str) -> list[int]:
         return self._decoder.tokenize(text)
 
+    def embed(self, texts: Sequence[str], given_up: threading.Event) -> list[list[float]]:
+        with self._tuner.completing():
+            return self._embedder.embed(texts, given_up)
+
+    def embedding_tokens(self, texts: Sequence[str], given_up: threading.Event) -> int:
+        return self._embedder.tokens(texts, given_up)
+
+    @property
+    def doing(self) -> tuple[str, float] | None:
+        return self._embedder.doing
+
     def prepare_tuning(self) -> None:
         self._tuner.prepare()
 
@@ -165,6 +187,7 @@ class LocalEngine(Engine):
 
     def close(self) -> None:
         self._tuner.close()
+        self._embedder.close()
         self._decoder.close()
         self._cores.close()
 

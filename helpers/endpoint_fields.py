@@ -1,0 +1,84 @@
+"""The endpoint and its credentials as fields of a langchain-core class, from the environment where they are not given.
+
+`llm.py` and `embeddings.py` build on it, so that both take the same names and refuse with the same sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
+
+from . import sdk
+from .endpoint import checked, cleaned, setting
+from .environment import TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
+
+if TYPE_CHECKING:
+    from gradientai import Gradient
+
+MAX_CONCURRENT = 8  # requests in flight for one batch, as in the SDK
+
+
+class EndpointFields(BaseModel):
+    """Where calls go and who makes them.
+
+    Args:
+        gradient_access_token: default: GRADIENT_ACCESS_TOKEN, which connect() sets.
+        gradient_workspace_id: default: GRADIENT_WORKSPACE_ID, which connect() sets.
+        gradient_api_url: default: GRADIENT_API_URL, which connect() sets.
+
+    Raises:
+        pydantic.ValidationError (a ValueError): one of them is missing or can't be used; a parameter is unknown.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        populate_by_name=True,
+        protected_namespaces=(),
+        hide_input_in_errors=True,  # the input holds the token
+    )
+
+    gradient_access_token: SecretStr | None = None
+    gradient_workspace_id: str | None = None
+    gradient_api_url: str | None = None
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        # pydantic's errors hold what was given, whatever its name
+        super().__init__(*args, **{name: _hidden(value) if "token" in name else value for name, value in given.items()})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_environment(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        filled = dict(values)
+        fallbacks = {
+            "gradient_access_token": _hidden(setting(TOKEN_VARIABLE)),
+            "gradient_workspace_id": setting(WORKSPACE_VARIABLE),
+            "gradient_api_url": setting(URL_VARIABLE),
+        }
+        for name, fallback in fallbacks.items():
+            value = filled.get(name)
+            filled[name] = (cleaned(value) if isinstance(value, str) else value) or fallback
+        for name in {"model", "model_id"} & set(filled):
+            filled[name] = cleaned(filled[name]) if isinstance(filled[name], str) else filled[name]
+        return filled
+
+    @model_validator(mode="after")
+    def _check_endpoint(self) -> EndpointFields:
+        token = self.gradient_access_token.get_secret_value()
+        at = checked(self.gradient_api_url, token, self.gradient_workspace_id)
+        self.gradient_api_url, self.gradient_workspace_id = at.url, at.workspace
+        self.gradient_access_token = SecretStr(at.token)
+        return self
+
+    def _client(self) -> Gradient:
+        """The SDK's client at the endpoint; nothing of it is kept here, so copies are whole and a moved service is
+        found."""
+        token = self.gradient_access_token.get_secret_value()
+        return sdk.shared_client(self.gradient_api_url, token, self.gradient_workspace_id)
+
+
+def _hidden(value: Any) -> Any:
+    return SecretStr(value) if isinstance(value, str) else value
