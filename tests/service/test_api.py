@@ -170,8 +170,8 @@ REFUSALS = [
         "POST",
         f"/api/models/{BASE_ID}/complete",
         {"query": "q", "rag": {"collectionId": "c"}},
-        501,
-        "failed",
+        404,
+        "unknownRagCollection",
     ),
     (
         "unknown base",
@@ -276,8 +276,6 @@ REFUSALS = [
     ("wrong method", "PATCH", f"/api/models/{BASE_ID}", None, 404, None),
     ("unknown path", "GET", "/api/nothing", None, 404, None),
     ("embeddings", "GET", "/api/embeddings", None, 501, "failed"),
-    ("files", "POST", "/api/files?type=audioFile", None, 501, "failed"),
-    ("retrieval calls", "GET", "/api/rag-collections", None, 501, "failed"),
     ("blocks", "POST", "/api/blocks/answer", {}, 501, "failed"),
 ]
 

@@ -127,7 +127,7 @@ def test_a_kill_at_any_operation_loses_no_answered_call(tmp_path):
 def test_a_full_database_is_said_so_and_works_again_with_room(server, tmp_path):
     """SQLite's own refusal, not an injected one."""
     data = tmp_path / "data"
-    database = server.status.calls._store._database
+    database = server.status.calls._store._database.connection
     create(server, "first")
     pages = database.execute("PRAGMA page_count").fetchone()[0]
     database.execute(f"PRAGMA max_page_count = {pages}")
@@ -145,7 +145,7 @@ def test_a_full_database_is_said_so_and_works_again_with_room(server, tmp_path):
 def test_a_folder_turned_read_only_refuses_writes_and_goes_on_reading(server):
     adapter = create(server, "mine")
     tune(server, adapter, "before")
-    database = server.status.calls._store._database
+    database = server.status.calls._store._database.connection
     database.execute("PRAGMA query_only = 1")
     for kind in AFTER:
         status, answer, _ = a_call(server, kind, adapter)
@@ -158,7 +158,7 @@ def test_a_folder_turned_read_only_refuses_writes_and_goes_on_reading(server):
 
 def test_a_locked_database_is_waited_for_and_then_said_so(server, tmp_path, monkeypatch):
     adapter = create(server, "mine")
-    server.status.calls._store._database.execute("PRAGMA busy_timeout = 100")
+    server.status.calls._store._database.connection.execute("PRAGMA busy_timeout = 100")
     stranger = sqlite3.connect(tmp_path / "data" / "adapters.sqlite3")
     stranger.execute("BEGIN EXCLUSIVE")
     status, answer, _ = tune(server, adapter, "x")
@@ -197,7 +197,7 @@ def test_a_start_on_a_read_only_folder_is_refused_in_one_sentence(tmp_path, numb
 
 def test_the_database_outlives_a_power_cut_right_after_a_commit(tmp_path):
     """EXTRA is 3: the folder is synced after the journal has gone."""
-    assert Store(tmp_path)._database.execute("PRAGMA synchronous").fetchone() == (3,)
+    assert Store(tmp_path)._database.connection.execute("PRAGMA synchronous").fetchone() == (3,)
 
 
 def test_every_folder_above_a_version_is_synced_before_its_row(tmp_path, monkeypatch):
