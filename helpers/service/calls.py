@@ -217,7 +217,7 @@ class Calls:
         if not request.auto_template:
             raise NeedsTemplate
         found = await self.collections.nearest(workspace, collection_id, request.prompt)
-        prompt = rag_prompt.prompt([passage.content for passage in found], request.prompt)
+        prompt = rag_prompt.prompt(found, request.prompt)
         return replace(request, prompt=prompt)
 
     def _tune_and_keep(self, adapter: Adapter, samples: list[TuningSample], given_up: threading.Event) -> TuningOutcome:

@@ -85,7 +85,7 @@ class Chunk:
 
     Attributes:
         content: what the passage says.
-        searched: the part of it that a question is compared with.
+        searched: the part of it, verbatim, that a question is compared with.
     """
 
     content: str

@@ -24,19 +24,19 @@ from pathlib import Path
 from . import chunkers
 from .chunkers import Chunker
 from .database import Database, usable
-from .refusals import Failed, TooMuchKept, UnknownCollection, UnknownFile
+from .refusals import TooManyPassages, TooMuchKept, UnknownCollection, UnknownFile
 
 MAX_COLLECTIONS = 100  # of one workspace
 MAX_FILES = 1000  # of one workspace, uploaded and not deleted with their collections
 MAX_FILE_BYTES_TOGETHER = 256_000_000  # of one workspace
-MAX_PASSAGES = 20_000  # of one collection: 30 MB of vectors, searched in some 50 ms
+MAX_POINTS = 20_000  # of one collection: 30 MB of vectors, searched in some 50 ms
 UNUSED_HOURS = 24  # an uploaded file that no collection has taken by then is removed
 
 PENDING, FAILED, SUCCEEDED = "pending", "failed", "succeeded"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
-    id TEXT PRIMARY KEY, workspace TEXT NOT NULL, name TEXT NOT NULL, uploaded TEXT NOT NULL, content BLOB NOT NULL
+    id TEXT PRIMARY KEY, workspace TEXT NOT NULL, uploaded TEXT NOT NULL, content BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS collections (
     id TEXT PRIMARY KEY, workspace TEXT NOT NULL, name TEXT NOT NULL, slug TEXT NOT NULL, chunker TEXT NOT NULL,
@@ -47,10 +47,14 @@ CREATE TABLE IF NOT EXISTS members (
     status TEXT NOT NULL, reason TEXT, UNIQUE (collection, file)
 );
 CREATE TABLE IF NOT EXISTS passages (
-    number INTEGER PRIMARY KEY, collection TEXT NOT NULL, file TEXT NOT NULL, content TEXT NOT NULL,
+    number INTEGER PRIMARY KEY, collection TEXT NOT NULL, file TEXT NOT NULL, content TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS points (
+    number INTEGER PRIMARY KEY, collection TEXT NOT NULL, passage INTEGER NOT NULL, start INTEGER NOT NULL,
     vector BLOB NOT NULL
 );
-CREATE INDEX IF NOT EXISTS passages_of ON passages (collection, file);
+CREATE INDEX IF NOT EXISTS passages_of ON passages (collection);
+CREATE INDEX IF NOT EXISTS points_of ON points (collection);
 """
 _COLUMNS = "id, workspace, name, slug, chunker, created, updated"
 
@@ -90,6 +94,19 @@ class PendingFile:
     content: bytes
 
 
+@dataclass(frozen=True)
+class Point:
+    """A stretch of a passage that questions are compared with.
+
+    Attributes:
+        start: where in the passage it begins, in characters.
+        vector: its packed vector.
+    """
+
+    start: int
+    vector: bytes
+
+
 class CollectionStore:
     """The files and collections of all workspaces.
 
@@ -107,7 +124,7 @@ class CollectionStore:
                 for statement in filter(str.strip, _SCHEMA.split(";")):
                     database.execute(statement)
 
-    def add_file(self, workspace: str, name: str, content: bytes) -> str:
+    def add_file(self, workspace: str, content: bytes) -> str:
         """Keeps an uploaded file and gives its id.
 
         Raises:
@@ -123,10 +140,8 @@ class CollectionStore:
                 raise TooMuchKept(f"{MAX_FILES} uploaded files")
             if size + len(content) > MAX_FILE_BYTES_TOGETHER:
                 raise TooMuchKept(f"{MAX_FILE_BYTES_TOGETHER // 1_000_000} MB of uploaded files")
-            values = (file_id, workspace, name, _now(), content)
-            database.execute(
-                "INSERT INTO files (id, workspace, name, uploaded, content) VALUES (?, ?, ?, ?, ?)", values
-            )
+            values = (file_id, workspace, _now(), content)
+            database.execute("INSERT INTO files (id, workspace, uploaded, content) VALUES (?, ?, ?, ?)", values)
         return file_id
 
     def create(self, workspace: str, name: str, slug: str, chunker: Chunker, files: Sequence[tuple[str, str]]) -> str:
@@ -195,7 +210,8 @@ class CollectionStore:
         """
         with self._database.writing() as database:
             _check(database, workspace, collection_id)
-            database.execute("DELETE FROM passages WHERE collection = ?", (collection_id,))
+            for table in ("points", "passages"):
+                database.execute(f"DELETE FROM {table} WHERE collection = ?", (collection_id,))
             database.execute(
                 "DELETE FROM files WHERE id IN (SELECT file FROM members WHERE collection = ?1)"
                 " AND id NOT IN (SELECT file FROM members WHERE collection != ?1)",
@@ -224,25 +240,26 @@ class CollectionStore:
             ).fetchone()
         return row and PendingFile(row[0], _chunker_of(row[1]), *row[2:])
 
-    def succeed(self, pending: PendingFile, passages: Sequence[tuple[str, bytes]]) -> None:
-        """Keeps a file's passages, each with its packed vector, unless its collection was deleted meanwhile.
+    def succeed(self, pending: PendingFile, passages: Sequence[tuple[str, Sequence[Point]]]) -> None:
+        """Keeps what a file's passages say, each with its points, unless the collection was deleted meanwhile.
 
         Raises:
-            Failed: the collection would have more passages than one may have.
+            TooManyPassages: the collection would have more points than one may have.
         """
         with self._database.writing() as database:
-            count = database.execute(
-                "SELECT COUNT(*) FROM passages WHERE collection = ?", (pending.collection,)
-            ).fetchone()[0]
-            if count + len(passages) > MAX_PASSAGES:
-                raise Failed(
-                    f"It makes {len(passages):,} passages, and a collection may have {MAX_PASSAGES:,}: use a chunker "
-                    "of a larger size, or another collection."
-                )
-            if _end(database, pending, SUCCEEDED, None):
+            row = database.execute("SELECT COUNT(*) FROM points WHERE collection = ?", (pending.collection,)).fetchone()
+            if row[0] + sum(len(points) for _, points in passages) > MAX_POINTS:
+                raise TooManyPassages(MAX_POINTS)
+            if not _end(database, pending, SUCCEEDED, None):
+                return
+            for content, points in passages:
+                passage = database.execute(
+                    "INSERT INTO passages (collection, file, content) VALUES (?, ?, ?)",
+                    (pending.collection, pending.file, content),
+                ).lastrowid
                 database.executemany(
-                    "INSERT INTO passages (collection, file, content, vector) VALUES (?, ?, ?, ?)",
-                    [(pending.collection, pending.file, content, vector) for content, vector in passages],
+                    "INSERT INTO points (collection, passage, start, vector) VALUES (?, ?, ?, ?)",
+                    [(pending.collection, passage, point.start, point.vector) for point in points],
                 )
 
     def fail(self, pending: PendingFile, reason: str) -> None:
@@ -251,19 +268,22 @@ class CollectionStore:
             _end(database, pending, FAILED, reason)
 
     def vectors(self, collection_id: str) -> tuple[list[int], list[bytes]]:
-        """The numbers of a collection's passages and their packed vectors."""
+        """The numbers of a collection's points and their packed vectors."""
         with self._database.reading() as database:
             rows = database.execute(
-                "SELECT number, vector FROM passages WHERE collection = ? ORDER BY number", (collection_id,)
+                "SELECT number, vector FROM points WHERE collection = ? ORDER BY number", (collection_id,)
             ).fetchall()
         return [number for number, _ in rows], [vector for _, vector in rows]
 
-    def passage(self, number: int) -> tuple[str, str] | None:
-        """What a passage says and the name of its file, or None if it was deleted meanwhile."""
+    def passage_at(self, point: int) -> tuple[str, str, int] | None:
+        """What the passage with a point says, the name of its file, and where the point begins in it; None if it was
+        deleted meanwhile."""
         with self._database.reading() as database:
             return database.execute(
-                "SELECT content, name FROM passages JOIN members USING (collection, file) WHERE passages.number = ?",
-                (number,),
+                "SELECT content, name, start FROM points JOIN passages ON passage = passages.number"
+                " JOIN members ON passages.collection = members.collection AND passages.file = members.file"
+                " WHERE points.number = ?",
+                (point,),
             ).fetchone()
 
     def close(self) -> None:

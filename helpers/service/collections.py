@@ -27,11 +27,19 @@ LOOK_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Passage:
-    """What a search found: what it says, in which file, and its likeness to the question, -1 to 1."""
+    """What a search found.
+
+    Attributes:
+        content: what it says.
+        file_name: in which file.
+        score: its likeness to the question, -1 to 1.
+        start: where in the content that begins which is so alike, in characters; not 0 in long passages alone.
+    """
 
     content: str
     file_name: str
     score: float
+    start: int = 0
 
 
 class Collections:
@@ -53,18 +61,18 @@ class Collections:
         """Takes up the files that an earlier run of the service has left pending."""
         self._ingestion.resume()
 
-    def upload(self, workspace: str, name: str, content: bytes) -> str:
-        """Keeps a file and gives its id. What it says is looked at when a collection takes it.
+    def upload(self, workspace: str, content: bytes) -> str:
+        """Keeps a file and gives its id. A collection that takes it names it, and then it is read.
 
         Raises:
             TooMuchKept: the workspace has as many files, or bytes of them, as it may have.
         """
-        return self._store.add_file(workspace, plain_name(name), content)
+        return self._store.add_file(workspace, content)
 
     async def create(
         self, workspace: str, name: str, slug: str, chunker: Chunker, files: Sequence[tuple[str, str]] = ()
-    ) -> Collection:
-        """Creates a collection; its files are worked on when this has returned.
+    ) -> str:
+        """Creates a collection and gives its id; its files are worked on when this has returned.
 
         Args:
             workspace: whose it is.
@@ -78,7 +86,8 @@ class Collections:
         """
         named = [(file_id, plain_name(file_name)) for file_id, file_name in files]
         collection_id = await asyncio.to_thread(self._store.create, workspace, name, slug, chunker, named)
-        return await self.get(workspace, collection_id)
+        self._ingestion.wake(workspace)
+        return collection_id
 
     async def add(self, workspace: str, collection_id: str, files: Sequence[tuple[str, str]]) -> None:
         """Adds uploaded files to a collection; they are worked on when this has returned.
@@ -158,9 +167,10 @@ class Collections:
         numbers, kept = self._store.vectors(collection_id)
         found: dict[str, Passage] = {}  # by what they say: a file that was added twice answers once
         for at, score in vectors.ranked(question, kept):
-            passage = self._store.passage(numbers[at])
+            passage = self._store.passage_at(numbers[at])
             if passage is not None:
-                found.setdefault(passage[0], Passage(*passage, score))
+                content, file_name, start = passage
+                found.setdefault(content, Passage(content, file_name, score, start))
             if len(found) == count:
                 break
         return list(found.values())

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import sqlite3
 from collections.abc import Sequence
 
 from . import chunkers, documents, logs, vectors
-from .collection_store import CollectionStore, PendingFile
+from .collection_store import CollectionStore, PendingFile, Point
 from .engine import Engine
 from .refusals import Busy, Refusal
 from .scheduler import Kind, Scheduler
 
 BATCH = 16  # texts embedded in one turn: about a third of a second
-WORDS_AT_ONCE = 150  # of a text that is embedded; the vector of a longer one is that of its pieces together
+WORDS_AT_ONCE = 150  # about as much as the embedder reads; a longer text is searched for in stretches of so many
 
 
 class Ingestion:
@@ -86,25 +85,26 @@ class Ingestion:
         await asyncio.to_thread(self._store.fail, pending, reason)
         logs.event("not-ingested", logging.WARNING, workspace=workspace, collection=pending.collection)
 
-    async def _passages(self, workspace: str, pending: PendingFile) -> list[tuple[str, bytes]]:
+    async def _passages(self, workspace: str, pending: PendingFile) -> list[tuple[str, list[Point]]]:
         text = await self._scheduler.run(
             workspace, lambda given_up: documents.text_of(pending.name, pending.content, given_up), Kind.READ
         )
         groups = await asyncio.to_thread(chunkers.texts_to_compare, text, pending.chunker)
         compared = await self._embed(workspace, groups)
         chunks = await asyncio.to_thread(chunkers.split, text, pending.chunker, compared)
-        found = await self._embed(workspace, [chunk.searched for chunk in chunks])
-        return [(chunk.content, vectors.packed(vector)) for chunk, vector in zip(chunks, found, strict=True)]
+        stretches = await asyncio.to_thread(lambda: [chunkers.pieces(one.searched, WORDS_AT_ONCE) for one in chunks])
+        found = iter(await self._embed(workspace, [stretch for those in stretches for stretch in those]))
+        return [
+            (chunk.content, [Point(chunk.content.index(one), vectors.packed(next(found))) for one in those])
+            for chunk, those in zip(chunks, stretches, strict=True)
+        ]
 
     async def _embed(self, workspace: str, texts: Sequence[str]) -> list[list[float]]:
         """Vectors of texts, a batch a turn."""
-        parts = [chunkers.pieces(text, WORDS_AT_ONCE) or [text] for text in texts]
-        every = [piece for pieces in parts for piece in pieces]
         found: list[list[float]] = []
-        for at in range(0, len(every), BATCH):
-            found += await self._embed_batch(workspace, every[at : at + BATCH])
-        ordered = iter(found)
-        return [_together([next(ordered) for _ in pieces]) for pieces in parts]
+        for at in range(0, len(texts), BATCH):
+            found += await self._embed_batch(workspace, texts[at : at + BATCH])
+        return found
 
     async def _embed_batch(self, workspace: str, texts: Sequence[str]) -> list[list[float]]:
         while True:
@@ -114,12 +114,3 @@ class Ingestion:
                 )
             except Busy as busy:  # this one can wait
                 await asyncio.sleep(busy.retry_after_seconds)
-
-
-def _together(found: list[list[float]]) -> list[float]:
-    """One vector for the pieces of a text: their mean, of length 1."""
-    if len(found) == 1:
-        return found[0]
-    summed = [sum(numbers) for numbers in zip(*found, strict=True)]
-    length = math.sqrt(sum(number * number for number in summed)) or 1.0
-    return [number / length for number in summed]

@@ -14,9 +14,12 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .refusals import CallerGone, UnreadableFile
+
+if TYPE_CHECKING:
+    from pypdf import PdfReader
 
 READ_SECONDS = 60  # some 2,000 ordinary pages
 LOOK_SECONDS = 0.1  # how often one who waits looks whether someone still waits for it
@@ -110,15 +113,30 @@ def _pages_of(content: bytes, with_tables: bool) -> dict[str, Any]:
     from pypdf import PdfReader
 
     document = PdfReader(io.BytesIO(content))
-    if document.is_encrypted and not document.decrypt(""):
+    if document.is_encrypted and not _opens_without_password(document):
         return {"refused": "This PDF is locked with a password: save it without one and send it again."}
     if len(document.pages) > MAX_PAGES:
         return {"refused": f"This PDF has {len(document.pages)} pages and may have {MAX_PAGES}: cut it."}
-    pages = [Page(page.extract_text().strip(), []) for page in document.pages]
+    pages = [Page(_text(page.extract_text()), []) for page in document.pages]
     if not pages:
         return {"refused": "This PDF has no pages: it may be broken."}
     title = document.metadata and document.metadata.title
-    return asdict(Pdf(str(title).strip() or None if title else None, pages))
+    return asdict(Pdf(_text(str(title or "")) or None, pages))
+
+
+def _opens_without_password(document: PdfReader) -> bool:
+    """Whether an encrypted PDF lets anyone read; the newer ciphers need a package that the kit does without."""
+    from pypdf.errors import DependencyError
+
+    try:
+        return bool(document.decrypt(""))
+    except DependencyError:
+        return False
+
+
+def _text(found: str) -> str:
+    """Without what no text holds and no database keeps: halves of characters, and zeros."""
+    return found.encode("utf-8", "replace").decode().replace("\0", "").strip()
 
 
 def main() -> None:

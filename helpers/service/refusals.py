@@ -117,6 +117,20 @@ class NeedsTemplate(Refusal):
         )
 
 
+class TooManyPassages(Refusal):
+    """Raised when a file has more to be searched than its collection may have.
+
+    Args:
+        limit: how much that is.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"With this file the collection would have more than {limit:,} passages: take a chunker of a larger size, "
+            "or another collection."
+        )
+
+
 class TooMuchKept(Refusal):
     """Raised when a workspace has as much of something as it may have.
 

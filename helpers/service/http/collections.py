@@ -29,6 +29,14 @@ _Overlap = Annotated[StrictInt, Field(ge=0, le=MAX_SIZE), Whole]
 _Percent = Annotated[StrictInt, Field(ge=0, le=100), Whole]
 
 
+def _less_than(size: int | None, overlap: int | None) -> int | None:
+    """An overlap that leaves something of the size."""
+    limit = size or chunkers.DEFAULT_SIZE
+    if overlap is not None and overlap >= limit:
+        raise ValueError(f"it must be less than the size, which is {limit}")
+    return overlap
+
+
 class FileChunker(Wire):
     """A file is one passage."""
 
@@ -43,11 +51,8 @@ class _Sized(Wire):
 
     @field_validator("overlap")
     @classmethod
-    def _is_less_than_the_size(cls, overlap: int | None, others: ValidationInfo) -> int | None:
-        size = others.data.get("size") or chunkers.DEFAULT_SIZE
-        if overlap is not None and overlap >= size:
-            raise ValueError(f"it must be less than the size, which is {size}")
-        return overlap
+    def _check(cls, overlap: int | None, others: ValidationInfo) -> int | None:
+        return _less_than(others.data.get("size"), overlap)
 
 
 class NormalChunker(_Sized):
@@ -83,6 +88,11 @@ class Parser(Wire):
     parser_type: Literal["simpleNodeParser"]
     chunk_size: _Positive | None = None
     chunk_overlap: _Overlap | None = None
+
+    @field_validator("chunk_overlap")
+    @classmethod
+    def _check(cls, overlap: int | None, others: ValidationInfo) -> int | None:
+        return _less_than(others.data.get("chunk_size"), overlap)
 
 
 class NewFile(Wire):
@@ -156,10 +166,10 @@ def collection_routes(status: Status) -> APIRouter:
 
     @collections.post("/rag-collections", response_model=schemas.CreateResponse)
     async def create_collection(request: Request, body: CreateCollectionBody):
-        created = await status.calls.collections.create(
+        collection_id = await status.calls.collections.create(
             request.headers[WORKSPACE_HEADER], body.name, body.slug, _chunker(body), _named(body.files or [])
         )
-        return schemas.CreateResponse(id=created.id)
+        return schemas.CreateResponse(id=collection_id)
 
     @collections.get("/rag-collections/{collection_id}", response_model=CollectionResponse)
     async def get_collection(request: Request, collection_id: str):

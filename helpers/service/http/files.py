@@ -26,8 +26,7 @@ def file_routes(status: Status) -> APIRouter:
         """Takes a file for a collection: text, Markdown or PDF, at most 8 MB."""
         if type == "audioFile":
             raise refusals.NotServed("The local service does not transcribe, so it takes no audio.")
-        workspace = request.headers[WORKSPACE_HEADER]
-        file_id = status.calls.collections.upload(workspace, file.filename or "", file.file.read())
+        file_id = status.calls.collections.upload(request.headers[WORKSPACE_HEADER], file.file.read())
         return schemas.CreateResponse(id=file_id)
 
     return files
