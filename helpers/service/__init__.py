@@ -4,7 +4,11 @@
     launcher.py paths.py logs.py        how others find it, and where it keeps things
     http/                               the Gradient API over HTTP, and nothing below it knows HTTP
     calls.py                            what the API does
+    collections.py ingestion.py         files and retrieval: what the API does with them, and what goes on behind it
+    documents.py pdf.py chunkers.py     what a file says, and how it is cut into passages
+    vectors.py rag_prompt.py            which passages a question finds, and how it is asked with them
     scheduler.py store.py catalog.py    whose turn it is, which adapters there are, which base models
+    collection_store.py database.py     which collections there are; how SQLite is used
     engine.py refusals.py malloc.py     the interfaces of what computes, and what all may say and need
     local/                              llama.cpp with the model on this machine
     tuner/                              fine-tuning, in a process of its own

@@ -1,5 +1,5 @@
 """What the API does, without HTTP: the six model calls on workspaces, adapters and base models, embeddings, and the
-export beside them.
+export beside them. `collections.py` has the calls on files and collections.
 
 `http/app.py` and `http/export.py` call this with validated values; it calls the scheduler for a turn, the engine for
 the work, and the store to keep the result. A caller that is cancelled (its client has hung up) leaves the queue; what
@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK
-from . import catalog
+from . import catalog, pdf, rag_prompt
+from .collection_store import CollectionStore
+from .collections import Collections
 from .engine import (
     AdapterState,
     Completion,
@@ -27,6 +29,7 @@ from .engine import (
     TuningSample,
 )
 from .refusals import (
+    NeedsTemplate,
     NotAnAdapter,
     NotServed,
     NotTuned,
@@ -78,14 +81,18 @@ class Calls:
     """The service's calls.
 
     Args:
-        engine: completes and tunes.
-        store: keeps adapters.
+        engine: completes, tunes and embeds.
+        store: keeps adapters; files and collections are kept in the same folder.
+
+    Attributes:
+        collections: the calls on files and collections.
     """
 
     def __init__(self, engine: Engine, store: Store) -> None:
         self._engine = engine
         self._store = store
         self._scheduler = Scheduler()
+        self.collections = Collections(engine, self._scheduler, CollectionStore(store.data))
         self._base_models = {model.id: model for model in catalog.base_models(engine.weights_name)}
 
     def base_models(self) -> list[catalog.BaseModel]:
@@ -141,26 +148,46 @@ class Calls:
             workspace, lambda given_up: self._store.delete(workspace, model_id), Kind.COMPLETE, model_id, exclusive=True
         )
 
-    async def complete(self, workspace: str, model_id: str, request: CompletionRequest) -> Completion:
+    async def complete(
+        self, workspace: str, model_id: str, request: CompletionRequest, collection_id: str | None = None
+    ) -> Completion:
         """Continues a prompt with a base model or an adapter.
 
+        Args:
+            workspace: whose model it is.
+            model_id: a base model's or an adapter's.
+            request: the prompt.
+            collection_id: a collection whose nearest passages the prompt, a question then, is to be answered from.
+
         Raises:
-            Refusal: unknown id; an adapter that was tuned on other weights; whatever the engine refuses.
+            Refusal: unknown id; an adapter that was tuned on other weights; a collection with nothing in it; whatever
+                the engine refuses.
         """
+        if model_id not in self._base_models:
+            if catalog.is_base_model_id(model_id):
+                raise UnknownBaseModel(model_id)
+            self.adapter(workspace, model_id)  # before waiting: an unknown id needs no turn
+        if collection_id is not None:
+            request = await self._with_passages(workspace, collection_id, request)
         if model_id in self._base_models:
             slug = self._base_models[model_id].slug
             return await self._scheduler.run(
                 workspace, lambda given_up: self._engine.complete(request, slug, None, given_up), Kind.COMPLETE
             )
-        if catalog.is_base_model_id(model_id):
-            raise UnknownBaseModel(model_id)
-        self.adapter(workspace, model_id)  # before waiting: an unknown id needs no turn
 
         def work(given_up: threading.Event) -> Completion:
             state = self._state(self.adapter(workspace, model_id))
             return self._engine.complete(request, state.base_slug, state, given_up)
 
         return await self._scheduler.run(workspace, work, Kind.COMPLETE, model_id)
+
+    async def read_pdf(self, workspace: str, content: bytes) -> pdf.Pdf:
+        """What a PDF says, page by page.
+
+        Raises:
+            UnreadableFile: it can't be read; the message says why.
+        """
+        return await self._scheduler.run(workspace, lambda given_up: pdf.read(content, given_up), Kind.READ)
 
     async def embed(self, workspace: str, slug: str, texts: Sequence[str]) -> Embedded:
         """Vectors of texts, in their order.
@@ -224,6 +251,13 @@ class Calls:
         """
         return self._engine.tokenize(text)
 
+    async def _with_passages(self, workspace: str, collection_id: str, request: CompletionRequest) -> CompletionRequest:
+        if not request.auto_template:
+            raise NeedsTemplate
+        found = await self.collections.nearest(workspace, collection_id, request.prompt)
+        prompt = rag_prompt.prompt(found, request.prompt)
+        return replace(request, prompt=prompt)
+
     def _tune_and_keep(self, adapter: Adapter, samples: list[TuningSample], given_up: threading.Event) -> TuningOutcome:
         state = self._state(adapter)
         folder = self._store.new_folder(adapter)
@@ -270,5 +304,6 @@ class Calls:
     def close(self) -> None:
         """Ends what is running and frees everything."""
         self._scheduler.close()
+        self.collections.close()
         self._engine.close()
         self._store.close()

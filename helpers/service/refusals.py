@@ -94,6 +94,71 @@ class OtherWeights(Refusal):
         )
 
 
+class UnknownCollection(Refusal):
+    """Raised when this workspace has no collection with this id, whether or not another workspace has one."""
+
+    def __init__(self, collection_id: str) -> None:
+        super().__init__(
+            f"There is no collection with the id {quoted(collection_id)} in this workspace: it was deleted or never "
+            "created. create_rag_collection makes one."
+        )
+
+
+class UnknownFile(Refusal):
+    """Raised when this workspace has no uploaded file with this id, whether or not another workspace has one."""
+
+    def __init__(self, file_id: str) -> None:
+        super().__init__(
+            f"There is no uploaded file with the id {quoted(file_id)} in this workspace: upload it (again), a file "
+            "that no collection has taken is kept for a day."
+        )
+
+
+class UnreadableFile(Refusal):
+    """Raised when a file has no text that could be read."""
+
+
+class NoDocuments(Refusal):
+    """Raised when a collection has nothing to answer from."""
+
+
+class NeedsTemplate(Refusal):
+    """Raised when a completion is to be answered from a collection and its prompt is to stay as it is."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "An answer from a collection needs the chat template: leave 'autoTemplate' out or make it true."
+        )
+
+
+class TooManyPassages(Refusal):
+    """Raised when a file has more to be searched than its collection may have.
+
+    Args:
+        limit: how much that is.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"With this file the collection would have more than {limit:,} passages: take a chunker of a larger size, "
+            "or another collection."
+        )
+
+
+class TooMuchKept(Refusal):
+    """Raised when a workspace has as much of something as it may have.
+
+    Args:
+        limit: how much of what.
+    """
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(
+            f"This workspace has {limit}, and more it may not have: delete the collections that are no longer needed "
+            "(with them go their files), then try again."
+        )
+
+
 class NotTuned(Refusal):
     """Raised when the files of an adapter are asked for that has none yet."""
 

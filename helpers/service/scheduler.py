@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, unique
 from typing import TypeVar
 
 from .refusals import Busy
@@ -29,6 +29,7 @@ MAX_WAITING = 256  # requests that may wait, of all workspaces together
 WAIT_SECONDS = 300  # how long one may
 
 
+@unique  # equal values would be one kind under two names
 class Kind(Enum):
     """A kind of work: how many run at once, and how many of one workspace.
 
@@ -36,11 +37,13 @@ class Kind(Enum):
         a workspace may not take all slots, or another would wait until the longest of its answers has ended.
     TUNE: there is one tuner process.
     EMBED: one computes with all cores; another of the same workspace waits.
+    READ: each reads an uploaded file, which for a PDF is a process of its own.
     """
 
     COMPLETE = (16, 6)
     TUNE = (1, 1)
     EMBED = (2, 1)
+    READ = (3, 1)
 
     @property
     def workers(self) -> int:

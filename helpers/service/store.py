@@ -23,20 +23,18 @@ import os
 import re
 import shutil
 import sqlite3
-import threading
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from .catalog import is_adapter_id
-from .refusals import Failed, TooManyAdapters, UnknownAdapter
+from .database import Database, usable
+from .refusals import TooManyAdapters, UnknownAdapter
 from .weights_identity import WeightsIdentity
 
 SET_ASIDE = "adapters-set-aside"
-LOCKED_SECONDS = 10  # how long to wait for another program that holds the database
 
 _VERSION = re.compile(r"v[0-9]+")
 _SCHEMA = """
@@ -84,6 +82,7 @@ class Store:
         data: folder to keep them in; made if missing.
 
     Attributes:
+        data: the folder; others keep theirs beside the adapters.
         set_aside: how many adapters' folders this start has set aside, as no row knows them.
 
     Raises:
@@ -91,27 +90,18 @@ class Store:
     """
 
     def __init__(self, data: Path) -> None:
+        self.data = data
         self._folder = data / "adapters"
         self.set_aside = 0
-        self._lock = threading.Lock()
-        try:
+        with usable("adapters", data):
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(data / "adapters.sqlite3", check_same_thread=False, timeout=LOCKED_SECONDS)
-            # EXTRA, not FULL: only EXTRA syncs the folder once the journal is gone, without which a power cut just
-            # after a commit can bring the journal back and undo it.
-            self._database.execute("PRAGMA synchronous = EXTRA")
-            with self._writing() as database:
+            self._database = Database(data / "adapters.sqlite3")
+            with self._database.writing() as database:
                 database.execute(_SCHEMA)
                 database.execute(_DELETED)
                 _add_columns(database)
             _sync(data)
             self._tidy(data / SET_ASIDE / datetime.now(timezone.utc).strftime("%Y-%m-%dT%H-%M-%S-%f"))
-        except (OSError, sqlite3.Error) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise Failed(
-                f"The adapters in {data} can't be read or written ({reason}): check the folder's permissions and free "
-                "space, or choose another folder with --data-dir."
-            ) from error
 
     def add(self, adapter: Adapter, at_most: int | None = None) -> None:
         """Remembers a new adapter.
@@ -134,7 +124,7 @@ class Store:
             adapter.updated.isoformat(),
             *_row_of(adapter.weights),
         )
-        with self._writing() as database:
+        with self._database.writing() as database:
             if at_most is not None and _count(database, adapter.workspace) >= at_most:
                 raise TooManyAdapters(at_most)
             database.execute(f"INSERT INTO adapters ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
@@ -156,8 +146,8 @@ class Store:
 
     def count(self) -> int:
         """How many adapters all workspaces have together."""
-        with self._lock:
-            return self._database.execute("SELECT COUNT(*) FROM adapters").fetchone()[0]
+        with self._database.reading() as database:
+            return database.execute("SELECT COUNT(*) FROM adapters").fetchone()[0]
 
     def delete(self, workspace: str, adapter_id: str) -> None:
         """Forgets an adapter and removes its folder.
@@ -166,7 +156,7 @@ class Store:
             UnknownAdapter: this workspace has no such adapter.
         """
         self.get(workspace, adapter_id)
-        with self._writing() as database:
+        with self._database.writing() as database:
             database.execute("DELETE FROM adapters WHERE id = ?", (adapter_id,))
             database.execute("INSERT OR IGNORE INTO deleted VALUES (?)", (adapter_id,))
         shutil.rmtree(self._folder / adapter_id, ignore_errors=True)  # what stays is removed at the next start
@@ -205,7 +195,7 @@ class Store:
         _sync(target.parent)
         _sync(self._folder)  # the adapter's own folder may be new
         kept = replace(adapter, version=adapter.version + 1, updated=datetime.now(timezone.utc), weights=weights)
-        with self._writing() as database:
+        with self._database.writing() as database:
             database.execute(
                 "UPDATE adapters SET version = ?, updated = ?, weights_name = ?, weights_sha256 = ? WHERE id = ?",
                 (kept.version, kept.updated.isoformat(), *_row_of(weights), kept.id),
@@ -217,39 +207,20 @@ class Store:
 
     def close(self) -> None:
         """Closes the database."""
-        with self._lock:
-            self._database.close()
+        self._database.close()
 
     def _version_folder(self, adapter_id: str, version: int) -> Path:
         return self._folder / adapter_id / f"v{version}"
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            if self._database.in_transaction:  # a rollback that failed with its cause, a broken disk say
-                self._database.rollback()
-            yield self._database
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._locked() as database:
-            try:
-                yield database
-                database.commit()
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    database.rollback()
-                raise
-
     def _select(self, where: str, values: tuple) -> list[Adapter]:
-        with self._locked() as database:
+        with self._database.reading() as database:
             rows = database.execute(f"SELECT {_COLUMNS} FROM adapters {where}", values).fetchall()
         return [_adapter_of(*row) for row in rows]
 
     def _tidy(self, aside: Path) -> None:
         """Removes what deletions and kills have left, and sets aside what they can't have left."""
         versions = {adapter.id: adapter.version for adapter in self._select("", ())}
-        with self._locked() as database:
+        with self._database.reading() as database:
             deleted = {row[0] for row in database.execute("SELECT id FROM deleted")}
         # What has another name is not ours: file managers leave files of their own, and people copies.
         for folder in [folder for folder in self._folder.iterdir() if is_adapter_id(folder.name) and folder.is_dir()]:
@@ -285,7 +256,7 @@ class Store:
 
     def _forget_deleted(self) -> None:
         """Drops the notes of deletions whose folders are gone, if it can: a full disk is no reason not to start."""
-        with contextlib.suppress(sqlite3.Error), self._writing() as database:
+        with contextlib.suppress(sqlite3.Error), self._database.writing() as database:
             for (adapter_id,) in database.execute("SELECT id FROM deleted").fetchall():
                 if not (self._folder / adapter_id).exists():
                     database.execute("DELETE FROM deleted WHERE id = ?", (adapter_id,))

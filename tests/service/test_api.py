@@ -170,8 +170,8 @@ REFUSALS = [
         "POST",
         f"/api/models/{BASE_ID}/complete",
         {"query": "q", "rag": {"collectionId": "c"}},
-        501,
-        "failed",
+        404,
+        "unknownRagCollection",
     ),
     (
         "unknown base",
@@ -280,8 +280,6 @@ REFUSALS = [
     ("an empty text", "POST", "/api/embeddings/bge-large", {"inputs": [{"input": ""}]}, 400, "bodyParsingError"),
     ("257 texts", "POST", "/api/embeddings/bge-large", {"inputs": [{"input": "x"}] * 257}, 400, "bodyParsingError"),
     ("texts as strings", "POST", "/api/embeddings/bge-large", {"inputs": ["x"]}, 400, "bodyParsingError"),
-    ("files", "POST", "/api/files?type=audioFile", None, 501, "failed"),
-    ("retrieval calls", "GET", "/api/rag-collections", None, 501, "failed"),
     ("blocks", "POST", "/api/blocks/answer", {}, 501, "failed"),
 ]
 
@@ -342,8 +340,8 @@ def test_the_sdk_raises_its_typed_exceptions_with_our_sentence(base, gradient):
         gradient.get_model_adapter(model_adapter_id=f"{uuid.uuid4()}_model_adapter")
     assert "list_models" in message_of(missing.value)
     with pytest.raises(ServiceException) as unserved:
-        gradient.list_rag_collections()
-    assert "retrieval" in message_of(unserved.value)
+        gradient.transcribe_audio(filepath=__file__)
+    assert "transcribe" in message_of(unserved.value)
 
 
 def test_an_engine_that_crashes_tells_nothing_but_a_sentence(server, engine):

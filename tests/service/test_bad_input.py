@@ -23,7 +23,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 
-from helpers.service import calls
+from helpers.service import calls, collection_store
 from helpers.service.engine import AdapterState
 from helpers.service.http import guard, schemas
 from helpers.service.http.app import create_app
@@ -43,6 +43,8 @@ checked = settings(
 )
 
 COMPLETE = f"/api/models/{BASE_ID}/complete"
+UPLOAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nBrie is French.\r\n--x--\r\n'
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}
 NEIGHBOUR = {**HEADERS, "x-gradient-workspace-id": "the_neighbour"}
 FINE = {200, 400, 404, 501}  # what a request may be answered that has the token, a workspace and an acceptable size
 
@@ -60,7 +62,7 @@ class ForgetfulEngine(FakeEngine):
 
 
 class Room(ThreadedServer):
-    """A service in which a neighbour has an adapter that must never change."""
+    """A service in which a neighbour has an adapter and a collection that must never change."""
 
     def __init__(self, data) -> None:
         super().__init__(ForgetfulEngine(), data, TOKEN)
@@ -69,11 +71,18 @@ class Room(ThreadedServer):
         self.mine = self.create(HEADERS)
         self.theirs = self.create(NEIGHBOUR)
         call(self, "POST", f"/api/models/{self.theirs}/fine-tune", {"samples": [{"inputs": "theirs"}]}, NEIGHBOUR)
+        self.my_collection = self.collect(HEADERS)
+        self.their_collection = self.collect(NEIGHBOUR)
         self.before = self.neighbour()
 
     def create(self, headers) -> str:
         body = {"model": {"name": "n", "baseModelId": BASE_ID}}
         return call(self, "POST", "/api/models", body, headers)[1]["id"]
+
+    def collect(self, headers) -> str:
+        uploaded = call(self, "POST", "/api/files?type=ragUserFile", UPLOAD, {**headers, **MULTIPART})[1]["id"]
+        body = {"name": "c", "slug": "bge-large", "files": [{"id": uploaded, "name": "a.txt"}]}
+        return call(self, "POST", "/api/rag-collections", body, headers)[1]["id"]
 
     def send(self, method: str, path: str, body: bytes | None = None, headers=HEADERS, again=True) -> tuple[int, bytes]:
         """A call on a connection that is kept, for speed."""
@@ -89,10 +98,16 @@ class Room(ThreadedServer):
             return self.send(method, path, body, headers, False) if again else (0, b"")
 
     def neighbour(self) -> tuple:
-        """What the neighbour sees: the adapters there are, and the answer of one."""
-        listed = self.send("GET", "/api/models", headers=NEIGHBOUR)
-        answer = self.send("POST", f"/api/models/{self.theirs}/complete", b'{"query": "q"}', NEIGHBOUR)
-        return listed, answer
+        """What the neighbour sees: the adapters and collections there are, and the answer of one of each."""
+        answers = [
+            self.send("POST", f"/api/models/{id_}/complete", json.dumps(body).encode(), NEIGHBOUR)
+            for id_, body in [
+                (self.theirs, {"query": "q"}),
+                (BASE_ID, {"query": "q", "rag": {"collectionId": self.their_collection}}),
+            ]
+        ]
+        listed = [self.send("GET", f"/api/{what}", headers=NEIGHBOUR) for what in ("models", "rag-collections")]
+        return listed, answers
 
     def check(self, status: int, answer: bytes, allowed: set[int] = FINE) -> dict:
         """Asserts what must hold of every answer, and that the neighbour is as before."""
@@ -111,6 +126,8 @@ def room(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(guard, "BODY_SECONDS", 1)  # some headers announce a body that does not come
         patch.setattr(calls, "MAX_ADAPTERS", 10_000)  # a right body makes one each time
+        patch.setattr(collection_store, "MAX_COLLECTIONS", 10_000)
+        patch.setattr(collection_store, "MAX_FILES", 10_000)
         running = Room(tmp_path_factory.mktemp("room"))
         yield running
         running.stop()
@@ -133,12 +150,17 @@ CHECKED = [
 ]
 
 
+# Where more must be so than the page can say: an overlap less than a size, a file that is a PDF.
+SAYS_LESS = ("POST /api/rag-collections", "POST /api/blocks/extract-pdf")
+
+
 def cases(operation, ids: list[str]):
     """Requests that keep to the page and requests that do not, for any id and for some that are there."""
+    name = "collection_id" if "collection_id" in operation.label else "model_id"
     modes = [GenerationMode.POSITIVE] if operation.label in NO_WRONG_WAY else list(GenerationMode)
     strategies = [operation.as_strategy(generation_mode=mode) for mode in modes]
     for id_, mode in itertools.product(ids, modes):
-        strategies.append(operation.as_strategy(generation_mode=mode, path_parameters={"model_id": id_}))
+        strategies.append(operation.as_strategy(generation_mode=mode, path_parameters={name: id_}))
     return st.one_of(strategies)
 
 
@@ -149,6 +171,8 @@ NO_WRONG_WAY += ("GET /export/adapters/{model_id}/{file}", "GET /export/base/{fi
 @pytest.mark.parametrize("label", list(OPERATIONS))
 def test_the_service_keeps_to_its_own_openapi_page(room, label):
     ids = {"complete": [BASE_ID, room.mine, room.theirs], "fine-tune": [room.mine, room.theirs]}
+    ids["files"] = [room.my_collection, room.their_collection]
+    checks = [check for check in CHECKED if label not in SAYS_LESS or check.__name__ != "positive_data_acceptance"]
     session = requests.Session()
     headers = {name: value for name, value in HEADERS.items() if name != "Content-Type"}
 
@@ -158,7 +182,7 @@ def test_the_service_keeps_to_its_own_openapi_page(room, label):
         response = case.call(base_url=room.url.removesuffix("/api"), session=session, headers=headers, timeout=SECONDS)
         assert response.status_code in FINE | {413}
         if response.status_code != 413:  # too large is too large, whatever the page says of the rest
-            case.validate_response(response, checks=CHECKED)
+            case.validate_response(response, checks=checks)
         assert room.neighbour() == room.before
 
     keeps_to_it()
@@ -178,6 +202,13 @@ def test_every_call_is_on_the_page():
         "DELETE /api/models/{model_id}",
         "POST /api/models/{model_id}/complete",
         "POST /api/models/{model_id}/fine-tune",
+        "POST /api/files",
+        "GET /api/rag-collections",
+        "POST /api/rag-collections",
+        "GET /api/rag-collections/{collection_id}",
+        "DELETE /api/rag-collections/{collection_id}",
+        "POST /api/rag-collections/{collection_id}/files",
+        "POST /api/blocks/extract-pdf",
         "GET /api/embeddings",
         "POST /api/embeddings/{slug}",
     }
@@ -209,6 +240,20 @@ VALID = {
         },
     },
 }
+VALID["/rag-collections"] = {
+    "name": "n",
+    "slug": "bge-large",
+    "files": [],
+    "chunker": {
+        "chunkerType": "meaningBasedChunker",
+        "similiarityPercentThreshold": 50,
+        "sentenceGroupLength": 2,
+        "size": 30,
+        "overlap": 5,
+    },
+    "parser": {"parserType": "simpleNodeParser", "chunkSize": 30, "chunkOverlap": 5},
+}
+VALID["/rag-collections/{}/files"] = {"files": [{"id": "i", "name": "n"}]}
 anything = st.characters(exclude_categories=())  # every code point, lone surrogates too
 texts = st.text(anything, max_size=50)
 leaves = (
@@ -257,6 +302,8 @@ def written(value, escaped: bool) -> bytes:
 
 def post(room, call_: str, body: bytes, content_type: str = "application/json") -> tuple[int, bytes]:
     path = f"/api/models/{room.mine}/{call_}" if call_ else "/api/models"
+    if call_.startswith("/"):
+        path = f"/api{call_.format(room.my_collection)}"
     return room.send("POST", path, body, {**HEADERS, "Content-Type": content_type})
 
 
@@ -290,6 +337,34 @@ TYPES += ["application/json; charset=utf-16", "application/json;charset=\xff", "
 @given(st.sampled_from(list(VALID)), st.sampled_from(TYPES) | printable)
 def test_any_content_type_is_answered_or_refused(room, call_, content_type):
     room.check(*post(room, call_, written(VALID[call_], True), content_type))
+
+
+@checked
+@given(st.sampled_from(["files?type=ragUserFile", "blocks/extract-pdf"]), st.binary(max_size=200), st.integers(0, 120))
+def test_any_bytes_in_an_upload_are_answered_or_refused(room, path, noise, start):
+    spoilt_upload = UPLOAD[:start] + noise + UPLOAD[start + len(noise) // 2 :]
+    room.check(*room.send("POST", f"/api/{path}", spoilt_upload, {**HEADERS, **MULTIPART}))
+
+
+@checked
+@given(st.sampled_from(["files?type=ragUserFile", "blocks/extract-pdf"]), st.sampled_from(TYPES) | printable)
+def test_an_upload_of_any_content_type_is_answered_or_refused(room, path, content_type):
+    room.check(*room.send("POST", f"/api/{path}", UPLOAD, {**HEADERS, "Content-Type": content_type}))
+
+
+@checked
+@given(st.text(anything, min_size=1, max_size=300), st.binary(max_size=100))
+@example("../../etc/passwd", b"x")
+@example("\ud800", b"x")
+@example("\0", b"\0")
+def test_any_file_under_any_name_is_kept_or_refused(room, name, content):
+    upload = UPLOAD.replace(b"Brie is French.", content)
+    status, answer = room.send("POST", "/api/files?type=ragUserFile", upload, {**HEADERS, **MULTIPART})
+    file = room.check(status, answer, {200, 400}).get("id", "none")
+    body = {"name": "n", "slug": "bge-large", "files": [{"id": file, "name": name}]}
+    made = room.check(*post(room, "/rag-collections", written(body, True)), {200, 400, 404}).get("id", "none")
+    status, answer = room.send("DELETE", f"/api/rag-collections/{made}")
+    assert status == (404 if made == "none" else 200)
 
 
 DEPTHS = [1, 2, 5, 20, 100, 300, *range(940, 1010, 10), 2000, 200_000]

@@ -14,9 +14,12 @@ import pytest
 from helpers.service import store
 from helpers.service.refusals import Failed
 from helpers.service.store import Store
+from tests.service.test_collections import multipart, settled, upload
+from tests.support import crashing_collections
 from tests.support.crashing_store import states
 from tests.support.faults import Faults, failing, injected, watching
 from tests.support.http_call import BASE_ID, call
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -124,10 +127,89 @@ def test_a_kill_at_any_operation_loses_no_answered_call(tmp_path):
     assert {"fsync", "os.rename", "sqlite commit", "sqlite UPDATE", "write"} <= {end["what"] for end in ends}
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that ends itself anywhere is made by a fork")
+def test_a_kill_at_any_operation_on_collections_loses_no_answered_call(tmp_path):
+    output = subprocess.check_output(
+        [sys.executable, "-m", "tests.support.crashing_collections", str(tmp_path)], text=True
+    )
+    ends = [json.loads(line) for line in output.splitlines()]
+    passed = crashing_collections.states()
+    for end in ends:
+        assert end["found"] in passed[end["answered"] : end["answered"] + 2], end
+    assert ends[-1]["answered"] == len(passed) - 1  # the last one was not killed
+    assert len(ends) > 60
+    assert {"sqlite commit", "sqlite INSERT", "sqlite UPDATE", "sqlite DELETE"} <= {end["what"] for end in ends}
+
+
+def collections_of(server) -> dict[str, list[str]]:
+    """The files of every collection, by name, once they are settled."""
+    listed = call(server, "GET", "/api/rag-collections")[1]["ragCollections"]
+    return {one["name"]: [file["status"] for file in settled(server, one["id"])] for one in listed}
+
+
+@pytest.mark.parametrize(("code", "lasting"), FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("kind", ["upload", "create", "add", "delete"])
+def test_a_disk_fault_at_any_operation_on_collections_changes_nothing_and_is_told(
+    watched_server, tmp_path, kind, code, lasting
+):
+    server, refused, number = watched_server, 0, 0
+    before = {"theirs": ["succeeded"], "mine": ["succeeded"]}
+    after = {
+        "upload": before,
+        "create": {**before, "new": ["succeeded"]},
+        "add": {**before, "mine": ["succeeded"] * 2},
+        "delete": {"theirs": ["succeeded"]},
+    }[kind]
+    add_collection(server, "theirs", upload(server))
+    while True:
+        number += 1
+        mine, file = add_collection(server, "mine", upload(server))[1]["id"], upload(server)
+        assert collections_of(server) == before
+        act = {
+            "upload": lambda: call(server, "POST", "/api/files?type=ragUserFile", *multipart(b"x")),
+            "create": lambda file=file: add_collection(server, "new", file),
+            "add": lambda mine=mine, file=file: call(
+                server, "POST", f"/api/rag-collections/{mine}/files", {"files": [{"id": file, "name": "a"}]}
+            ),
+            "delete": lambda mine=mine: call(server, "DELETE", f"/api/rag-collections/{mine}"),
+        }[kind]
+        with injected(Faults(tmp_path / "data", number, failing(code), lasting)) as faults:
+            status, answer, _ = act()
+        if status != 200:
+            refused += 1
+            assert (status, "nothing was changed" in answer["message"]) == (500, True), answer
+            assert collections_of(server) == before, faults.operations
+            assert act()[0] == 200  # the fault is gone
+        assert collections_of(server) == after, faults.operations
+        if not faults.struck:
+            break
+        for one in call(server, "GET", "/api/rag-collections")[1]["ragCollections"]:
+            if one["name"] != "theirs":
+                assert call(server, "DELETE", f"/api/rag-collections/{one['id']}")[0] == 200
+    assert refused >= 3
+
+
+def test_an_ingestion_that_a_full_disk_has_stopped_goes_on_with_the_next_call(server, engine):
+    database = server.status.calls.collections._store._database.connection
+    engine.embed_seconds = 0.3
+    mine = add_collection(server, "mine", upload(server))[1]["id"]
+    database.execute("PRAGMA query_only = 1")
+    wait_until(lambda: not server.status.calls.collections._ingestion.is_busy("test_workspace"))
+    database.execute("PRAGMA query_only = 0")
+    engine.embed_seconds = 0
+    assert call(server, "GET", f"/api/rag-collections/{mine}")[1]["files"][0]["status"] == "pending"
+    assert settled(server, mine)[0]["status"] == "succeeded"
+
+
+def add_collection(server, name: str, file: str):
+    body = {"name": name, "slug": "bge-large", "files": [{"id": file, "name": "a.txt"}]}
+    return call(server, "POST", "/api/rag-collections", body)
+
+
 def test_a_full_database_is_said_so_and_works_again_with_room(server, tmp_path):
     """SQLite's own refusal, not an injected one."""
     data = tmp_path / "data"
-    database = server.status.calls._store._database
+    database = server.status.calls._store._database.connection
     create(server, "first")
     pages = database.execute("PRAGMA page_count").fetchone()[0]
     database.execute(f"PRAGMA max_page_count = {pages}")
@@ -145,7 +227,7 @@ def test_a_full_database_is_said_so_and_works_again_with_room(server, tmp_path):
 def test_a_folder_turned_read_only_refuses_writes_and_goes_on_reading(server):
     adapter = create(server, "mine")
     tune(server, adapter, "before")
-    database = server.status.calls._store._database
+    database = server.status.calls._store._database.connection
     database.execute("PRAGMA query_only = 1")
     for kind in AFTER:
         status, answer, _ = a_call(server, kind, adapter)
@@ -158,7 +240,7 @@ def test_a_folder_turned_read_only_refuses_writes_and_goes_on_reading(server):
 
 def test_a_locked_database_is_waited_for_and_then_said_so(server, tmp_path, monkeypatch):
     adapter = create(server, "mine")
-    server.status.calls._store._database.execute("PRAGMA busy_timeout = 100")
+    server.status.calls._store._database.connection.execute("PRAGMA busy_timeout = 100")
     stranger = sqlite3.connect(tmp_path / "data" / "adapters.sqlite3")
     stranger.execute("BEGIN EXCLUSIVE")
     status, answer, _ = tune(server, adapter, "x")
@@ -197,7 +279,7 @@ def test_a_start_on_a_read_only_folder_is_refused_in_one_sentence(tmp_path, numb
 
 def test_the_database_outlives_a_power_cut_right_after_a_commit(tmp_path):
     """EXTRA is 3: the folder is synced after the journal has gone."""
-    assert Store(tmp_path)._database.execute("PRAGMA synchronous").fetchone() == (3,)
+    assert Store(tmp_path)._database.connection.execute("PRAGMA synchronous").fetchone() == (3,)
 
 
 def test_every_folder_above_a_version_is_synced_before_its_row(tmp_path, monkeypatch):

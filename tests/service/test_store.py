@@ -62,7 +62,7 @@ def test_a_kill_inside_a_commit_leaves_the_version_before(tmp_path, monkeypatch,
     if moment == "before the rename":
         monkeypatch.setattr(store, "_sync", kill)
     else:
-        monkeypatch.setattr(subject, "_writing", kill)
+        monkeypatch.setattr(subject._database, "writing", kill)
     with pytest.raises(Killed):
         tuned(subject, adapter, "half")
     monkeypatch.undo()
@@ -103,7 +103,7 @@ def test_what_a_kill_can_leave_is_removed_at_the_next_start(tmp_path):
     again = Store(tmp_path)
     assert [path.name for path in (tmp_path / "adapters").rglob("*")] == [adapter.id, "v1", "weights"]
     assert (again.set_aside, aside(tmp_path)) == (0, {})
-    assert again._database.execute("SELECT * FROM deleted").fetchall() == []
+    assert again._database.connection.execute("SELECT * FROM deleted").fetchall() == []
 
 
 def test_a_deleted_database_sets_the_adapters_aside_and_takes_nothing_away(tmp_path):
@@ -140,8 +140,8 @@ def test_an_older_database_sets_aside_the_versions_that_are_newer(tmp_path, row)
     subject.add(adapter)
     for version in range(1, 6):
         adapter = tuned(subject, adapter, f"version {version}")
-    subject._database.execute("UPDATE adapters SET version = ?", (row,))
-    subject._database.commit()
+    subject._database.connection.execute("UPDATE adapters SET version = ?", (row,))
+    subject._database.connection.commit()
     subject.close()
     assert Store(tmp_path).set_aside == 1
     assert aside(tmp_path) == {f"{adapter.id}/v5/weights": "version 5"}

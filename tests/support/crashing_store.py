@@ -1,23 +1,21 @@
 """`python -m tests.support.crashing_store FOLDER`: ends a process at every single operation of a story.
 
-Prints one line of JSON per end: at which operation, what it was, how many calls had been answered by then, and what a
-fresh process finds in the folder. `test_durability.py` compares. It forks, so it must be a process without threads.
+`test_durability.py` compares what a fresh start finds with what had been answered.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from helpers.service.calls import Calls
 from helpers.service.catalog import CLASSIC_MODELS
 from helpers.service.engine import CompletionRequest, SamplePart, TuningSample
 from helpers.service.store import Store
+from tests.support.crashes import play
 from tests.support.fake_engine import FakeEngine
-from tests.support.faults import Faults, injected, watching
 
 WORKSPACE = "w"
 STORY = [
@@ -29,7 +27,6 @@ STORY = [
     ("delete", "a"),
     ("tune", "b", "four"),
 ]
-KILLED = 9
 
 
 def states() -> list[dict[str, str | None]]:
@@ -59,8 +56,8 @@ def _answer(calls: Calls, adapter_id: str) -> str | None:
     return None if answer == "echo: ?" else answer
 
 
-async def _live(data: Path, answered: int) -> None:
-    """Plays the story, and writes one byte into a pipe for every call that was answered."""
+async def _live(data: Path, answered: Callable[[], None]) -> None:
+    """Plays the story."""
     calls = Calls(FakeEngine(), Store(data))
     ids = {}
     for call, name, *text in STORY:
@@ -70,43 +67,8 @@ async def _live(data: Path, answered: int) -> None:
             await calls.fine_tune(WORKSPACE, ids[name], [TuningSample((SamplePart(text[0]),))])
         else:
             await calls.delete(WORKSPACE, ids[name])
-        os.write(answered, b".")
-
-
-def _killed_at(data: Path, at: int) -> tuple[bool, list[str], int]:
-    """Lives in a fork that ends at an operation: whether it came to it, the operations until then, calls answered."""
-    answered, answer = os.pipe()
-    trace, tell = os.pipe()
-
-    def die(_: str) -> None:
-        os.write(tell, json.dumps(faults.operations).encode())
-        os._exit(KILLED)
-
-    child = os.fork()
-    if child == 0:
-        faults = Faults(data, at, die)
-        with watching(), injected(faults):
-            asyncio.run(_live(data, answer))
-        os.write(tell, json.dumps(faults.operations).encode())
-        os._exit(0)
-    os.close(answer)
-    os.close(tell)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) in (0, KILLED)
-    with os.fdopen(answered, "rb") as count, os.fdopen(trace, "rb") as operations:
-        return os.waitstatus_to_exitcode(status) == KILLED, json.loads(operations.read()), len(count.read())
-
-
-def main(folder: Path) -> None:
-    """Runs the story again and again, each time to the operation after."""
-    at, killed = 0, True
-    while killed:
-        at += 1
-        data = folder / str(at)
-        data.mkdir()
-        killed, operations, answered = _killed_at(data, at)
-        print(json.dumps({"at": at, "what": operations[-1], "answered": answered, "found": found(data)}))
+        answered()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    play(Path(sys.argv[1]), _live, found)

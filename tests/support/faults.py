@@ -87,6 +87,10 @@ class _WatchedConnection(sqlite3.Connection):
         _reach(f"sqlite {statement.split()[0]}")
         return super().execute(statement, *values)
 
+    def executemany(self, statement, values):
+        _reach(f"sqlite {statement.split()[0]}")
+        return super().executemany(statement, values)
+
     def commit(self):
         _reach("sqlite commit")
         return super().commit()

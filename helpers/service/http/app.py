@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response
@@ -18,10 +22,12 @@ from .. import catalog, refusals
 from ..engine import DEFAULT_MAX_TOKENS, CompletionRequest, SamplePart, TuningSample
 from ..store import Adapter
 from . import docs, schemas
+from .collections import collection_routes
 from .disconnect import while_connected
 from .embeddings import embeddings_routes
 from .envelope import EnvelopeResponse, HttpRefusal, error_response
 from .export import export_routes
+from .files import file_routes
 from .guard import (
     BODY_SECONDS,
     EXPORT_PATH,
@@ -33,9 +39,11 @@ from .guard import (
     Guard,
 )
 from .metrics import Metrics
+from .pdf import pdf_routes
 from .status import Status
 
-_NOT_SERVED = ("files", "rag-collections", "blocks")
+LOOK_SECONDS = 0.05  # how often it is looked whether the engine is loaded
+_NOT_SERVED = ("blocks",)
 
 
 def create_app(status: Status, token: str | None, *, any_host: bool = False) -> FastAPI:
@@ -50,6 +58,7 @@ def create_app(status: Status, token: str | None, *, any_host: bool = False) -> 
         title="Local Gradient service",
         description="The Gradient API, answered and fine-tuned on this machine.",
         default_response_class=EnvelopeResponse,
+        lifespan=partial(_lifespan, status),
         docs_url=None,  # its pages are scripts from a public server: `docs.py` has one that needs no network
         redoc_url=None,
     )
@@ -63,9 +72,25 @@ def create_app(status: Status, token: str | None, *, any_host: bool = False) -> 
     app.include_router(_own_calls(status, metrics))
     app.include_router(export_routes(status), prefix=EXPORT_PATH)
     app.include_router(embeddings_routes(status, metrics), prefix="/api")
-    app.include_router(_api(status, metrics), prefix="/api")
+    for routes in (file_routes, collection_routes, pdf_routes):
+        app.include_router(routes(status), prefix="/api")
+    app.include_router(_api(status, metrics), prefix="/api")  # last, as it takes every path that is left
     app.add_middleware(Guard, status=status, token=token, any_host=any_host, metrics=metrics)
     return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(status: Status, _: FastAPI) -> AsyncIterator[None]:
+    """As soon as the engine is loaded, what an earlier run left unfinished is taken up."""
+
+    async def resume() -> None:
+        while status.calls is None:
+            await asyncio.sleep(LOOK_SECONDS)
+        await status.calls.collections.resume()
+
+    resuming = asyncio.create_task(resume())
+    yield
+    resuming.cancel()
 
 
 def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
@@ -131,7 +156,8 @@ def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function p
 
     @api.post("/models/{model_id}/complete", response_model=schemas.CompleteResponse)
     async def complete_model(request: Request, model_id: str, body: schemas.CompleteBody):
-        call = status.calls.complete(_workspace(request), model_id, _completion_request(body))
+        collection_id = body.rag and body.rag.collection_id
+        call = status.calls.complete(_workspace(request), model_id, _completion_request(body), collection_id)
         completion = await while_connected(request, call)
         _note_load(request, status)
         return schemas.CompleteResponse(finish_reason=completion.finish_reason, generated_output=completion.text)
@@ -177,11 +203,11 @@ def _adapter_response(adapter: Adapter) -> schemas.AdapterResponse:
 
 
 def _completion_request(body: schemas.CompleteBody) -> CompletionRequest:
-    if body.rag is not None:
-        raise refusals.NotServed("The local service has no retrieval: leave 'rag' out.")
+    # Null means raw text, on which samples are tuned; but passages come with the template unless it is refused.
+    wants_template = body.rag is not None if body.auto_template is None else body.auto_template
     return CompletionRequest(
         prompt=body.query,
-        auto_template=bool(body.auto_template),  # null means raw text: samples are tuned on raw text
+        auto_template=wants_template,
         max_tokens=body.max_generated_token_count or DEFAULT_MAX_TOKENS,
         temperature=body.temperature or 0.0,
         top_k=body.top_k,
@@ -205,8 +231,8 @@ def _tuning_sample(sample: schemas.Sample) -> TuningSample:
 def _no_such_call(method: str, path: str) -> refusals.Refusal:
     if path.split("/")[0] in _NOT_SERVED:
         return refusals.NotServed(
-            f"The local service does not serve {method} /{path}: it has the six calls on models and "
-            "embeddings, and no files, retrieval or blocks."
+            f"The local service does not serve {method} /{path}: it has the calls on models, embeddings, files and "
+            "collections, and of the blocks extract-pdf alone."
         )
     return HttpRefusal(
         404, f"There is no call {method} /api/{refusals.quoted(path)[1:-1]}: GET /docs lists those there are."
@@ -225,6 +251,8 @@ async def _on_http_error(request: Request, error: HTTPException) -> EnvelopeResp
         detail = f"it is larger than {MAX_BODY_BYTES // 1_000_000} MB; send less at a time"
     elif error.status_code == 408:
         detail = f"it had not arrived after {BODY_SECONDS} seconds; send it again"
+    elif request.headers.get("content-type", "").startswith("multipart/"):
+        detail = f"it can't be read as multipart/form-data with a field 'file' ({error.detail})"
     else:
         detail = "it can't be read as JSON in UTF-8"
     refusal = _body_refusal(error.status_code, detail, [])

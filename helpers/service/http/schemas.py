@@ -63,9 +63,9 @@ class Guidance(Wire):
 
 
 class Rag(Wire):
-    """Names a retrieval collection; the local service has none."""
+    """Names the retrieval collection that a completion is to be answered from."""
 
-    collection_id: str
+    collection_id: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=MAX_NAME_CHARACTERS)]
 
 
 class CompleteBody(Wire):
@@ -175,7 +175,7 @@ class CreateBody(Wire):
 
 
 class CreateResponse(Response):
-    """Response of POST /models."""
+    """Response of POST /models, /files and /rag-collections."""
 
     id: str
 

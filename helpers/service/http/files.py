@@ -1,0 +1,32 @@
+"""The route that takes files: `POST /files`, as multipart/form-data. Made by `app.py`; `collections.py` in the folder
+above keeps what comes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter, Request, UploadFile
+
+from .. import refusals
+from . import schemas
+from .guard import WORKSPACE_HEADER
+from .status import Status
+
+
+def file_routes(status: Status) -> APIRouter:
+    """The calls on files.
+
+    Args:
+        status: where the calls are.
+    """
+    files = APIRouter(responses=schemas.REFUSED)
+
+    @files.post("/files", response_model=schemas.CreateResponse)
+    def upload_file(request: Request, type: Literal["audioFile", "ragUserFile"], file: UploadFile):
+        """Takes a file for a collection: text, Markdown or PDF, at most 8 MB."""
+        if type == "audioFile":
+            raise refusals.NotServed("The local service does not transcribe, so it takes no audio.")
+        file_id = status.calls.collections.upload(request.headers[WORKSPACE_HEADER], file.file.read())
+        return schemas.CreateResponse(id=file_id)
+
+    return files
