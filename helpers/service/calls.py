@@ -254,7 +254,7 @@ class Calls:
     async def _with_passages(self, workspace: str, collection_id: str, request: CompletionRequest) -> CompletionRequest:
         if not request.auto_template:
             raise NeedsTemplate
-        found = await self.collections.nearest(workspace, collection_id, request.prompt)
+        found = await self.collections.nearest(workspace, collection_id, request.prompt, rag_prompt.PASSAGES)
         prompt = rag_prompt.prompt(found, request.prompt)
         return replace(request, prompt=prompt)
 

@@ -1,4 +1,16 @@
-"""The prompt of a question that is answered from passages. Called by `calls.py`."""
+"""The prompt of a question that is answered from passages. Called by `calls.py`.
+
+Chosen by trying: sixteen questions on twelve passages about a library, the right passage first and others after it,
+answered by SmolLM2-135M-Instruct, greedily. Right of 16, with one, two, three and four passages:
+
+    Text: … What does the text say about this: …         12  10  11  10
+    Context: … Answer the question from the context. …   10   9  10   9
+    Answer the question with the text below. …           11   8   8  10
+    the same, asking for words from the text             10   8   9   .
+
+With four, six others (question alone, first and last, `Answer:` at the end) had 6 to 8, and the right passage at the
+end, not the beginning, cost up to three.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +19,7 @@ from collections.abc import Sequence
 from .chunkers import first_words, words_in
 from .collections import Passage
 
+PASSAGES = 3  # the right one is among them more often than first, and more than that confuse
 MAX_WORDS = 700  # of the passages together; with question and answer they have to fit the model's context
 
 
@@ -25,4 +38,4 @@ def prompt(passages: Sequence[Passage], question: str) -> str:
             break
         kept.append(passage.content if words <= room else first_words(passage.content[passage.start :], room))
         room -= words
-    return "Context:\n" + "\n\n".join(kept) + f"\n\nAnswer the question from the context.\nQuestion: {question}"
+    return "Text:\n" + "\n\n".join(kept) + f"\n\nWhat does the text say about this: {question}"

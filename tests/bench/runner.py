@@ -18,7 +18,7 @@ import psutil
 
 from helpers.environment import TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 
-from . import busy, learner, lesson, many, memory, start, tuning
+from . import busy, learner, lesson, many, memory, retrieval, start, tuning
 from .figures import Row
 from .processes import Bench
 
@@ -55,6 +55,7 @@ BENCHMARKS = {
     "lesson-twenty": Benchmark(lesson.twenty, 180),
     "tuner": Benchmark(tuning.tuner, 600, has_peers=True),
     "memory": Benchmark(memory.memory, 180),
+    "retrieval": Benchmark(retrieval.ingestion, 240),
 }
 
 

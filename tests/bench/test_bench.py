@@ -9,7 +9,20 @@ from statistics import median
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench import busy, figures, learner, lesson, machine, many, memory, runner, start, tuning, workload
+from tests.bench import (
+    busy,
+    figures,
+    learner,
+    lesson,
+    machine,
+    many,
+    memory,
+    retrieval,
+    runner,
+    start,
+    tuning,
+    workload,
+)
 from tests.bench.figures import Row
 from tests.conftest import ROOT
 from tests.peers import environment
@@ -42,7 +55,7 @@ def test_the_bench_counts_pairs_names_every_benchmark_and_writes_only_between_th
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     written = {
         function
-        for module in (start, learner, many, busy, lesson, tuning, memory)
+        for module in (start, learner, many, busy, lesson, tuning, memory, retrieval)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }

@@ -35,7 +35,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SEED = 1994  # sampled answers repeat from one recording to the next
 CELL_SECONDS = 600
 READERS_PORT = "127.0.0.1:50123"  # the port is another one at every start; on the page it stays the same
-READERS_ID = "04172a42-3338-40d8-988d-7bb8e17f14f3_model_adapter"  # so is an adapter's id
+READERS_ID = r"04172a42-3338-40d8-988d-7bb8e17f14f3_\1"  # so is the id of an adapter or a collection
 
 
 def notebook_files() -> list[Path]:
@@ -66,7 +66,7 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
         if "text" in output:
             output.text = re.sub(r"127\.0\.0\.1:\d+", READERS_PORT, output.text)
-            output.text = re.sub(r"[0-9a-f-]{36}_model_adapter", READERS_ID, output.text)
+            output.text = re.sub(r"[0-9a-f-]{36}_(model_adapter|rag_config)", READERS_ID, output.text)
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 
 import pytest
+from gradientai import Gradient
 
 from helpers.service import refusals
 from helpers.service.engine import AdapterState, CompletionRequest, SamplePart, TuningSample
 from tests.stub.recorded_engine import RecordedEngine, RecordingEngine, load_recordings, save_recordings
+from tests.stub.server import ThreadedServer
 from tests.support.fake_engine import FakeEngine
 
 ASK = CompletionRequest("q")
@@ -99,3 +101,25 @@ def test_recording_the_same_twice_writes_the_same(recording, tmp_path):
     save_recordings(recording, tmp_path / "one.json")
     save_recordings(other, tmp_path / "two.json")
     assert (tmp_path / "one.json").read_text() == (tmp_path / "two.json").read_text()
+
+
+def test_a_collection_is_replayed_from_other_files_in_another_order(recording, tmp_path):
+    """Vectors are recorded by text, and the stub keeps collections of its own."""
+
+    def lesson(engine, name, *texts):
+        paths = [folder(tmp_path, f"{name}-{number}") / "facts.txt" for number in range(len(texts))]
+        for path, text in zip(paths, texts, strict=True):
+            path.write_text(text, encoding="utf-8")
+        server = ThreadedServer(engine, folder(tmp_path, name)).start()
+        try:
+            gradient = Gradient(host=server.url, access_token="a-token-for-all", workspace_id="w")
+            collection = gradient.create_rag_collection(name=name, slug="bge-large", filepaths=list(map(str, paths)))
+            base = gradient.get_base_model(base_model_slug="nous-hermes2")
+            rag = {"collectionId": collection.id_}
+            return base.complete(query="Is Gouda Dutch?", rag=rag, max_generated_token_count=9).generated_output
+        finally:
+            server.stop()
+
+    said = lesson(recording, "recorded", "Gouda is Dutch.", "Brie is French.")
+    assert "Gouda is Dutch." in said
+    assert lesson(replayed(recording, tmp_path), "replayed", "Brie is French.", "Gouda is Dutch.") == said

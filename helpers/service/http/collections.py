@@ -161,11 +161,13 @@ def collection_routes(status: Status) -> APIRouter:
 
     @collections.get("/rag-collections", response_model=CollectionsResponse)
     def list_collections(request: Request):
+        """The workspace's collections, without their files."""
         found = status.calls.collections.list(request.headers[WORKSPACE_HEADER])
         return CollectionsResponse(rag_collections=[ListedCollectionResponse(**_fields(one)) for one in found])
 
     @collections.post("/rag-collections", response_model=schemas.CreateResponse)
     async def create_collection(request: Request, body: CreateCollectionBody):
+        """Makes a collection of uploaded files, at most 20 at once; they are read when this has answered."""
         collection_id = await status.calls.collections.create(
             request.headers[WORKSPACE_HEADER], body.name, body.slug, _chunker(body), _named(body.files or [])
         )
@@ -173,6 +175,7 @@ def collection_routes(status: Status) -> APIRouter:
 
     @collections.get("/rag-collections/{collection_id}", response_model=CollectionResponse)
     async def get_collection(request: Request, collection_id: str):
+        """A collection with its files, each with how far it is, and why it failed if it did."""
         found = await status.calls.collections.get(request.headers[WORKSPACE_HEADER], collection_id)
         files = [
             FileResponse(id=file.id, name=file.name, status=file.status, reason=file.reason) for file in found.files
@@ -181,11 +184,13 @@ def collection_routes(status: Status) -> APIRouter:
 
     @collections.post("/rag-collections/{collection_id}/files")
     async def add_files(request: Request, collection_id: str, body: AddFilesBody):
+        """Adds uploaded files, at most 20 at once; they are read when this has answered."""
         await status.calls.collections.add(request.headers[WORKSPACE_HEADER], collection_id, _named(body.files))
         return EnvelopeResponse({})
 
     @collections.delete("/rag-collections/{collection_id}")
     async def delete_collection(request: Request, collection_id: str):
+        """Deletes a collection, and those of its files that no other collection has."""
         await status.calls.collections.delete(request.headers[WORKSPACE_HEADER], collection_id)
         return EnvelopeResponse({})
 

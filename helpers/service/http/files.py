@@ -23,7 +23,7 @@ def file_routes(status: Status) -> APIRouter:
 
     @files.post("/files", response_model=schemas.CreateResponse)
     def upload_file(request: Request, type: Literal["audioFile", "ragUserFile"], file: UploadFile):
-        """Takes a file for a collection: text, Markdown or PDF, at most 8 MB."""
+        """Keeps a file, of at most 8 MB, for a collection: text, Markdown or PDF. No collection in a day, no file."""
         if type == "audioFile":
             raise refusals.NotServed("The local service does not transcribe, so it takes no audio.")
         file_id = status.calls.collections.upload(request.headers[WORKSPACE_HEADER], file.file.read())
