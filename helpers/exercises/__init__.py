@@ -2,9 +2,9 @@
 
 In a notebook: `exercises.check("few_shot", shots, model)`, and `exercises.hint("few_shot")` for a hint. A checker
 judges behaviour, never one exact wording; it takes the SDK's model, so that the same exercise works on any endpoint.
-The modules are by lesson: `setup.py`, `chaining.py`, `fine_tuning.py`, `classifying.py` and `own_project.py`,
-`inside.py`. Whatever an answer is, a learner gets a
-sentence and no stack trace; what is no answer of the kind that is asked for is never right.
+The modules are by lesson: `setup.py`, `chaining.py`, `fine_tuning.py`, `retrieving.py`, `classifying.py` with
+`own_project.py`, `inside.py`. Whatever an answer is, a learner gets a sentence and no stack trace; what is no answer of
+the kind that is asked for is never right.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .fine_tuning import MAX_WORDS, OWN_FACT_HINT, own_fact
 from .inside import ADAMW_HINT, NATS_HINT, SLOPE_HINT, adamw, nats, slope
 from .not_yet import NotYet
 from .own_project import PROJECT_HINT, UNRELATED, project
+from .retrieving import CONTEXT_HINT, COSINE_HINT, NEAREST_HINT, context, cosine, nearest
 from .setup import FINISH_HINT, PETS, finish
 
 __all__ = ["MAX_WORDS", "PETS", "UNRELATED", "VERBS", "NotYet", "attempt", "check", "few_shot_prompt", "hint"]
@@ -31,6 +32,9 @@ _EXERCISES: dict[str, tuple[Callable[..., str], str]] = {
     "finish": (finish, FINISH_HINT),
     "few_shot": (few_shot, FEW_SHOT_HINT),
     "own_fact": (own_fact, OWN_FACT_HINT),
+    "cosine": (cosine, COSINE_HINT),
+    "nearest": (nearest, NEAREST_HINT),
+    "context": (context, CONTEXT_HINT),
     "worst_mistake": (worst_mistake, WORST_HINT),
     "sorter": (sorter, SORTER_HINT),
     "project": (project, PROJECT_HINT),
