@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 
 from ..private_file import write_json
-from ..service import paths
 
 FILE = "progress.json"
 KINDS = ("exercises", "questions")
@@ -23,16 +23,21 @@ def keep(kind: str, name: str) -> None:
         return
     noted[kind].append(name)
     with contextlib.suppress(OSError):
-        folder = paths.data_dir()
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / FILE, noted)
+        _file().parent.mkdir(parents=True, exist_ok=True)
+        write_json(_file(), noted)
 
 
 def kept() -> dict[str, list[str]]:
     """The names of what is done, by kind, in the order in which it was done."""
     found = {}
     with contextlib.suppress(OSError, ValueError):
-        found = json.loads((paths.data_dir() / FILE).read_text(encoding="utf-8"))
+        found = json.loads(_file().read_text(encoding="utf-8"))
     found = found if isinstance(found, dict) else {}
     lists = {kind: found.get(kind) if isinstance(found.get(kind), list) else [] for kind in KINDS}
     return {kind: [name for name in names if isinstance(name, str)] for kind, names in lists.items()}
+
+
+def _file() -> Path:
+    from ..service import paths  # late: a lesson that only checks needs nothing but the standard library
+
+    return paths.data_dir() / FILE
