@@ -64,7 +64,7 @@ ROOMS = {
 MAY_IMPORT = {
     "facts": set(),
     "helpers": {"facts", "outside", "model files"},
-    "exercises": {"helpers"},
+    "exercises": {"facts", "forms", "outside", "helpers"},
     "forms": {"facts", "helpers", "outside"},
     "program": {"facts", "outside", "http", "calls", "keeping", "seam", "local", "model files", "tuner's process"},
     "outside": {"facts"},

@@ -1,46 +1,71 @@
-"""Checkers of the lessons' exercises: they try what the learner built, and say what was wrong.
+"""Checkers of the lessons' exercises: they try what the learner built, and say what was wrong. And the questions.
 
-In a notebook: `exercises.check("few_shot", shots, model)`, and `exercises.hint("few_shot")` for a hint. A checker
-judges behaviour, never one exact wording; it takes the SDK's model, so that the same exercise works on any endpoint.
-The modules are by lesson: `setup.py`, `chaining.py`, `fine_tuning.py`, `retrieving.py`, `classifying.py` with
-`own_project.py`, `inside.py`. Whatever an answer is, a learner gets a sentence and no stack trace; what is no answer of
-the kind that is asked for is never right.
+In a notebook: `exercises.check("few_shot", shots, model)`, and `exercises.hint("few_shot")` for a hint;
+`exercises.question("nats")` asks a question (`quiz.py`), and `exercises.progress()` says what is done (`done.py`).
+
+A checker judges behaviour, never one exact wording; it takes the SDK's model, so that the same exercise works on any
+endpoint. The modules are by lesson; an exercise has a row in EXERCISES, a question one in `questions.py`. Whatever an
+answer is, a learner gets a sentence and no stack trace; what is no answer of the kind that is asked for is never right.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import GradientError, one_sentence
+from . import done
 from .chaining import FEW_SHOT_HINT, VERBS, few_shot, few_shot_prompt
 from .classifying import SORTER_HINT, WORST_HINT, sorter, worst_mistake
 from .fine_tuning import MAX_WORDS, OWN_FACT_HINT, own_fact
 from .inside import ADAMW_HINT, NATS_HINT, SLOPE_HINT, adamw, nats, slope
 from .not_yet import NotYet
 from .own_project import PROJECT_HINT, UNRELATED, project
+from .questions import QUESTIONS
+from .quiz import question
 from .retrieving import CONTEXT_HINT, COSINE_HINT, NEAREST_HINT, context, cosine, nearest
 from .setup import FINISH_HINT, PETS, finish
 
-__all__ = ["MAX_WORDS", "PETS", "UNRELATED", "VERBS", "NotYet", "attempt", "check", "few_shot_prompt", "hint"]
+__all__ = [
+    "MAX_WORDS",
+    "PETS",
+    "UNRELATED",
+    "VERBS",
+    "NotYet",
+    "attempt",
+    "check",
+    "few_shot_prompt",
+    "hint",
+    "progress",
+    "question",
+]
 
 MODELS = {"model", "base"}  # the names that a checker's last argument has if it is a model
 MAX_SAID = 200  # characters of an error's own words
 
-_EXERCISES: dict[str, tuple[Callable[..., str], str]] = {
-    "finish": (finish, FINISH_HINT),
-    "few_shot": (few_shot, FEW_SHOT_HINT),
-    "own_fact": (own_fact, OWN_FACT_HINT),
-    "cosine": (cosine, COSINE_HINT),
-    "nearest": (nearest, NEAREST_HINT),
-    "context": (context, CONTEXT_HINT),
-    "worst_mistake": (worst_mistake, WORST_HINT),
-    "sorter": (sorter, SORTER_HINT),
-    "project": (project, PROJECT_HINT),
-    "nats": (nats, NATS_HINT),
-    "slope": (slope, SLOPE_HINT),
-    "adamw": (adamw, ADAMW_HINT),
+
+class Exercise(NamedTuple):
+    """An exercise: the number of its lesson, what tries an answer, and its hint."""
+
+    lesson: int
+    checker: Callable[..., str]
+    hint: str
+
+
+EXERCISES = {
+    "finish": Exercise(1, finish, FINISH_HINT),
+    "few_shot": Exercise(2, few_shot, FEW_SHOT_HINT),
+    "own_fact": Exercise(3, own_fact, OWN_FACT_HINT),
+    "cosine": Exercise(4, cosine, COSINE_HINT),
+    "nearest": Exercise(4, nearest, NEAREST_HINT),
+    "context": Exercise(4, context, CONTEXT_HINT),
+    "worst_mistake": Exercise(5, worst_mistake, WORST_HINT),
+    "sorter": Exercise(5, sorter, SORTER_HINT),
+    "project": Exercise(5, project, PROJECT_HINT),
+    "nats": Exercise(6, nats, NATS_HINT),
+    "slope": Exercise(6, slope, SLOPE_HINT),
+    "adamw": Exercise(6, adamw, ADAMW_HINT),
 }
 
 
@@ -67,11 +92,13 @@ def attempt(name: str, *answer: Any) -> tuple[bool, str]:
     Raises:
         ValueError: there is no such exercise.
     """
-    checker, _ = _exercise(name)
+    checker = _exercise(name).checker
     try:
         _require_all(name, checker, answer)
         with one_sentence("the endpoint"):
-            return True, checker(*answer)
+            reason = checker(*answer)
+        done.keep("exercises", name)
+        return True, reason
     except (NotYet, GradientError) as reason:
         return False, str(reason)
     except Exception as error:  # noqa: BLE001 - no answer, whatever it is, ends in a stack trace
@@ -84,7 +111,21 @@ def hint(name: str) -> None:
     Raises:
         ValueError: there is no such exercise.
     """
-    print(_exercise(name)[1])
+    print(_exercise(name).hint)
+
+
+def progress() -> None:
+    """Prints what is done of each lesson, and what is left."""
+    solved, answered = done.kept()["exercises"], done.kept()["questions"]
+    for lesson in sorted({one.lesson for one in EXERCISES.values()}):
+        own = [name for name, one in EXERCISES.items() if one.lesson == lesson]
+        asked = [name for name, one in QUESTIONS.items() if one.lesson == lesson]
+        left = [name for name in (*own, *asked) if name not in (*solved, *answered)]
+        print(
+            f"Lesson {lesson}: {sum(name in solved for name in own)} of {len(own)} exercises, "
+            f"{sum(name in answered for name in asked)} of {len(asked)} questions."
+            + (f" Left: {', '.join(left)}." if left else "")
+        )
 
 
 def _require_all(name: str, checker: Callable[..., str], answer: tuple[Any, ...]) -> None:
@@ -106,7 +147,7 @@ def _said(error: Exception) -> str:
     return f": {words[:MAX_SAID]}" if words else ""
 
 
-def _exercise(name: str) -> tuple[Callable[..., str], str]:
-    if not isinstance(name, str) or name not in _EXERCISES:
-        raise ValueError(f"There is no exercise {name!r}; there are {', '.join(_EXERCISES)}.")
-    return _EXERCISES[name]
+def _exercise(name: str) -> Exercise:
+    if not isinstance(name, str) or name not in EXERCISES:
+        raise ValueError(f"There is no exercise {name!r:.60}; there are {', '.join(EXERCISES)}.")
+    return EXERCISES[name]

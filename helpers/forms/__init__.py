@@ -15,6 +15,7 @@ from __future__ import annotations
 from .complete import CompletionForm, completion_form
 from .connect import ConnectForm, connect_form
 from .models import ModelPicker, model_picker
+from .question import QuestionForm, question_form
 from .tune import FineTuneForm, fine_tune_form
 
 __all__ = [
@@ -22,8 +23,10 @@ __all__ = [
     "ConnectForm",
     "FineTuneForm",
     "ModelPicker",
+    "QuestionForm",
     "completion_form",
     "connect_form",
     "fine_tune_form",
     "model_picker",
+    "question_form",
 ]

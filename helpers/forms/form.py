@@ -59,7 +59,7 @@ class Form(widgets.VBox):
         _close_earlier_run(self)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return f"{type(self).__name__}: run this cell to see it"
 
     def wait(self, seconds: float = 60) -> Any:
         """Waits until a click's work has ended, for code that follows the form.

@@ -158,4 +158,4 @@ def test_what_an_error_says_is_text_and_not_markup(server, monkeypatch):
 
 
 def test_its_repr_is_constant_so_that_a_notebook_can_be_compared():
-    assert repr(forms.connect_form()) == "ConnectForm()"
+    assert repr(forms.connect_form()) == "ConnectForm: run this cell to see it"
