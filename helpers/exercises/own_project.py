@@ -1,6 +1,6 @@
 """The project of lesson 5: an assistant of the learner's own, from data to score. Called by `attempt`.
 
-The checker reads the data set, asks the held-out part of both models and the unrelated questions of both, and compares
+The checker reads the data set, asks both models the held-out part and the assistant what is unrelated, and compares
 what it counts with what the learner reports: a project is done when its author knows how good it is.
 """
 
@@ -47,7 +47,7 @@ class Example(NamedTuple):
 
 
 class Report(NamedTuple):
-    """How many of the held-out examples the base model and the adapter answer right, and how many of UNRELATED both."""
+    """How many held-out examples the base model and the adapter answer right, and how many of UNRELATED the adapter."""
 
     before: int
     after: int
@@ -74,7 +74,7 @@ def project(data: Any, template: str, report: Mapping[str, int], adapter: Any, b
     if not callable(getattr(adapter, "fine_tune", None)) or getattr(adapter, "id", 0) == getattr(base, "id", 0):
         raise NotYet("the assistant is the adapter that you have fine-tuned.")
     held_out = [example for example in examples if example.held_out]
-    found = Report(score(base, held_out, template), score(adapter, held_out, template), kept(adapter, base))
+    found = Report(score(base, held_out, template), score(adapter, held_out, template), kept(adapter))
     for name, own, counted in zip(Report._fields, reported, found, strict=True):
         if own != counted:
             raise NotYet(f"you report {name!r} as {own}, and I count {counted}.")
@@ -115,10 +115,10 @@ def score(model: Any, examples: Sequence[Example], template: str) -> int:
     )
 
 
-def kept(model: Any, base: Any) -> int:
-    """How many of UNRELATED both models answer right."""
+def kept(model: Any) -> int:
+    """How many of UNRELATED a model answers right."""
     return sum(
-        all(says(_first_line(one, EVERYDAY.replace(HOLE, question)), answer) for one in (base, model))
+        says(_first_line(model, EVERYDAY.replace(HOLE, question)), answer)
         for question, answer in progress(UNRELATED, "asking")
     )
 
