@@ -24,6 +24,7 @@ from .not_yet import NotYet
 from .own_project import PROJECT_HINT, UNRELATED, project
 from .questions import QUESTIONS
 from .quiz import question
+from .retrieving import CONTEXT_HINT, COSINE_HINT, NEAREST_HINT, context, cosine, nearest
 from .setup import FINISH_HINT, PETS, finish
 
 __all__ = [
@@ -56,6 +57,9 @@ EXERCISES = {
     "finish": Exercise(1, finish, FINISH_HINT),
     "few_shot": Exercise(2, few_shot, FEW_SHOT_HINT),
     "own_fact": Exercise(3, own_fact, OWN_FACT_HINT),
+    "cosine": Exercise(4, cosine, COSINE_HINT),
+    "nearest": Exercise(4, nearest, NEAREST_HINT),
+    "context": Exercise(4, context, CONTEXT_HINT),
     "worst_mistake": Exercise(5, worst_mistake, WORST_HINT),
     "sorter": Exercise(5, sorter, SORTER_HINT),
     "project": Exercise(5, project, PROJECT_HINT),

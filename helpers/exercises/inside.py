@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from .functions import compare, number, tried
 from .not_yet import NotYet
 
 LOGITS = ([0.0, 0.0, 0.0, 0.0], [2.0, -1.0, 0.5], [3.0, 3.5, -2.0, 0.25, 1.0], [-5.0, 5.0])
@@ -46,9 +46,11 @@ def nats(loss: Callable[[list[float], int], float]) -> str:
     for logits in LOGITS:
         for target in range(len(logits)):
             expected = math.log(sum(map(math.exp, logits))) - logits[target]
-            _compare(f"with logits {logits} and target {target}", _number(loss, list(logits), target), expected, 1e-6)
+            compare(
+                f"with logits {logits} and target {target}", number(tried(loss, list(logits), target)), expected, 1e-6
+            )
     for target, expected in enumerate((0.126928, 2.126928, 1000.126928)):
-        _compare(f"with logits {LARGE} and target {target}", _number(loss, list(LARGE), target), expected, 1e-5)
+        compare(f"with logits {LARGE} and target {target}", number(tried(loss, list(LARGE), target)), expected, 1e-5)
     return "All losses are right, those of large logits too."
 
 
@@ -63,8 +65,8 @@ def slope(gradient: Callable[[Callable[[float], float], float], float]) -> str:
     """
     for name, curve, derivative in CURVES:
         for point in POINTS:
-            found = _number(gradient, curve, point)
-            _compare(f"for {name} at {point}", found, derivative(point), 1e-5)
+            found = number(tried(gradient, curve, point))
+            compare(f"for {name} at {point}", found, derivative(point), 1e-5)
     return f"The slopes of {len(CURVES)} curves are right, each in {len(POINTS)} places."
 
 
@@ -80,40 +82,9 @@ def adamw(step: Callable[..., tuple[float, float, float]]) -> str:
     """
     value, mean, square = 1.0, 0.0, 0.0
     for count, (gradient, place) in enumerate(zip(GRADIENTS, PLACES, strict=True), 1):
-        found = _tried(step, value, gradient, mean, square, count, RATE)
+        found = tried(step, value, gradient, mean, square, count, RATE)
         if not isinstance(found, (tuple, list)) or len(found) != 3:
-            raise NotYet(f"a step gives the value, the mean and the square, and this gave {_shown(found)}.")
-        value, mean, square = (_real(part) for part in found)
-        _compare(f"after step {count} with gradient {gradient}", value, place, 1e-6)
+            raise NotYet(f"a step gives the value, the mean and the square, and this gave {type(found).__name__}.")
+        value, mean, square = (number(part) for part in found)
+        compare(f"after step {count} with gradient {gradient}", value, place, 1e-6)
     return f"Three steps, and the number is at {value:.4f}, where the tuner's own optimizer takes it."
-
-
-def _number(function: Any, *given: Any) -> float:
-    return _real(_tried(function, *given))
-
-
-def _tried(function: Any, *given: Any) -> Any:
-    """What a learner's function gives."""
-    if not callable(function) or isinstance(function, type):
-        raise NotYet("write a function and give its name, without calling it.")
-    try:
-        return function(*given)
-    except Exception as error:  # noqa: BLE001 - whatever a learner's function does is a reason
-        raise NotYet(f"it fails with {type(error).__name__} when it is tried.") from error
-
-
-def _real(found: Any) -> float:
-    """A number, also one of numpy's."""
-    try:
-        return float(found) if not isinstance(found, (str, bytes, bool)) else math.nan
-    except Exception:  # noqa: BLE001 - a learner's own object may do anything
-        raise NotYet(f"a number is wanted, and this gave {_shown(found)}.") from None
-
-
-def _compare(where: str, found: float, expected: float, most: float) -> None:
-    if not math.isclose(found, expected, rel_tol=most, abs_tol=most):
-        raise NotYet(f"{where} it gives {found:.6g}, and {expected:.6g} is right.")
-
-
-def _shown(found: Any) -> str:
-    return type(found).__name__

@@ -33,6 +33,51 @@ class Question:
 
 
 QUESTIONS = {
+    "misread": Question(
+        4,
+        "The right fact was among those that were looked up, and the answer is wrong. What failed?",
+        (
+            "The embeddings.",
+            "The reading.",
+            "The store.",
+        ),
+        (
+            "They found it: twenty of twenty were among the first three.",
+            "The model chose among the three lines, and chose wrong. A better prompt or a fine-tune helps here.",
+            "It gave what it was asked for.",
+        ),
+        "b",
+    ),
+    "changes_weekly": Question(
+        4,
+        "A fact changes every week. Which way?",
+        (
+            "Learn it anew each week.",
+            "Look it up.",
+            "Raise the temperature.",
+        ),
+        (
+            "That costs a fine-tune a week, and the old fact has to be unlearned or the adapter made anew.",
+            "One line is replaced, and the next question gets the new answer.",
+            "Chance knows no facts.",
+        ),
+        "b",
+    ),
+    "the_limit": Question(
+        4,
+        "What does the limit of 0.4 do in `with_facts`?",
+        (
+            "It makes the search faster.",
+            "It makes answers about the library more precise.",
+            "It leaves questions alone that have nothing to do with the library.",
+        ),
+        (
+            "All vectors are compared either way.",
+            "It changes nothing for questions whose facts are near.",
+            "Without it three facts stand before every question, and some of the answers follow them.",
+        ),
+        "c",
+    ),
     "ninety_of_a_hundred": Question(
         5,
         "Ninety of a hundred mails are about billing, and a classifier gets ninety right. How good is it?",

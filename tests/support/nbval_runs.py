@@ -25,6 +25,15 @@ CHANGES = {
     "an error message": ("shorten the prompt", "lengthen the prompt"),
     "a helper's line": ("Connected to the local Gradient", "Connected with the local Gradient"),
     "a helper's value": ("age=9, city='Bath'", "age=8, city='Bath'"),
+    "what was looked up": ("Anchor Street", "Anchor Road"),
+    "what was read": ("Otto Fenn", "Otto Venn"),
+    "a count": ("of 20 held out", "of 21 held out"),
+    "a score": ("of the 16 hard ones", "of the 17 hard ones"),
+    "another score": ("of 12 tickets", "of 13 tickets"),
+    "a checker's verdict": ("From 0 to", "From 1 to"),
+    "a loss": ("mean 2.50 nats", "mean 2.51 nats"),
+    "a gradient": ("by the gradient 0.09240", "by the gradient 0.09241"),
+    "a size": ("760,320", "760,321"),
 }
 
 
