@@ -10,6 +10,8 @@ import pytest
 from helpers.service.engine import AdapterState, CompletionRequest, SamplePart, TuningSample
 from helpers.service.local import engine
 from helpers.service.local.cores import Cores
+from helpers.service.local.embedder import Embedder
+from helpers.service.local.embedder_files import EmbedderFiles
 from helpers.service.local.engine import LocalEngine
 from helpers.service.local.model_files import Weights
 from helpers.service.refusals import CallerGone, NothingToLearn, TooLong
@@ -62,9 +64,11 @@ class ScriptedTuner(TunerProcess):
 
 
 @pytest.fixture
-def subject(monkeypatch) -> LocalEngine:
+def subject(monkeypatch, tmp_path) -> LocalEngine:
     monkeypatch.setattr(engine, "Decoder", ScriptedDecoder)
-    return LocalEngine(Weights("a model", Path("gguf"), Path("folder")), ScriptedTuner(), Cores(watch=False))
+    cores = Cores(watch=False)
+    embedder = Embedder(EmbedderFiles(tmp_path), lambda: cores.threads)
+    return LocalEngine(Weights("a model", Path("gguf"), Path("folder")), ScriptedTuner(), embedder, cores)
 
 
 def answer(subject: LocalEngine, prompt: str, says: list, **parameters) -> str:
