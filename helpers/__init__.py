@@ -2,7 +2,8 @@
 
     from helpers import connect, GradientLLM
 
-Importing this package loads nothing heavy: each name is imported when it is first used.
+Importing this package loads nothing heavy: each name is imported when it is first used. In a notebook it has cells
+that fail show one sentence (`cell_errors.py`).
 """
 
 from __future__ import annotations
@@ -10,21 +11,50 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from . import cell_errors
+
 if TYPE_CHECKING:
     from . import auth, doctor, exercises, forms, plots
     from .connection import adapter_folder, connect, stop_local_service
     from .embeddings import GradientEmbeddings
-    from .errors import GradientError
+    from .errors import (
+        BadInput,
+        Busy,
+        GradientError,
+        LossRanAway,
+        MissingCredentials,
+        NotServed,
+        TimedOut,
+        UnknownAdapter,
+        UnknownCollection,
+        UnknownModel,
+        Unreachable,
+        WrongCredentials,
+    )
     from .export import export_adapter
     from .llm import GradientLLM
     from .progress_bars import progress, waiting
 
+_ERRORS = (
+    "BadInput",
+    "Busy",
+    "GradientError",
+    "LossRanAway",
+    "MissingCredentials",
+    "NotServed",
+    "TimedOut",
+    "Unreachable",
+    "UnknownAdapter",
+    "UnknownCollection",
+    "UnknownModel",
+    "WrongCredentials",
+)
 _WHERE = {
     "adapter_folder": "connection",
     "connect": "connection",
     "stop_local_service": "connection",
+    **dict.fromkeys(_ERRORS, "errors"),
     "GradientEmbeddings": "embeddings",
-    "GradientError": "errors",
     "export_adapter": "export",
     "GradientLLM": "llm",
     "progress": "progress_bars",
@@ -33,9 +63,20 @@ _WHERE = {
 _MODULES = ("auth", "doctor", "exercises", "forms", "plots")
 
 __all__ = [
+    "BadInput",
+    "Busy",
     "GradientEmbeddings",
     "GradientError",
     "GradientLLM",
+    "LossRanAway",
+    "MissingCredentials",
+    "NotServed",
+    "TimedOut",
+    "Unreachable",
+    "UnknownAdapter",
+    "UnknownCollection",
+    "UnknownModel",
+    "WrongCredentials",
     "adapter_folder",
     "auth",
     "connect",
@@ -62,3 +103,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+cell_errors.start()

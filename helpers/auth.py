@@ -16,15 +16,12 @@ import platformdirs
 from . import private_file
 from .endpoint import cleaned
 from .environment import APP_NAME, CREDENTIALS_FILE_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE
+from .errors import MissingCredentials
 
 _QUESTIONS = {
     TOKEN_VARIABLE: "Gradient access token: ",
     WORKSPACE_VARIABLE: "Gradient workspace id: ",
 }
-
-
-class MissingCredentials(LookupError):
-    """Raised when credentials are missing and no one can be asked for them."""
 
 
 def ensure_credentials(keep: bool = False) -> None:

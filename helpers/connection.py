@@ -21,7 +21,7 @@ from .environment import (
     WORKSPACE_VARIABLE,
     is_loopback,
 )
-from .errors import GradientError, one_sentence
+from .errors import GradientError, MissingCredentials
 from .progress_bars import bar
 from .sdk import client, move, url_of
 
@@ -54,18 +54,19 @@ def connect(
         progress: told what a starting service is doing and how much of it is done (0 to 1), instead of a progress bar.
 
     Returns:
-        The SDK's own client, with limits on its waits.
+        The SDK's own client, with limits on its waits, and calls that fail in one sentence.
 
     Raises:
-        GradientError: the endpoint can't be reached or refuses the credentials; the local service can't be started.
-        helpers.auth.MissingCredentials: credentials are missing and no one can be asked.
+        GradientError: the endpoint can't be reached (Unreachable) or refuses the credentials (WrongCredentials); a
+            setting can't be used (BadInput); the local service can't be started.
+        MissingCredentials: credentials are missing and no one can be asked.
     """
     if hosted:
         from . import auth
 
         _forget_local_service()
         if not endpoint.setting(URL_VARIABLE):
-            raise auth.MissingCredentials(
+            raise MissingCredentials(
                 f"{URL_VARIABLE} is not set, so there is no endpoint to have credentials for: set it to the endpoint's "
                 f"address, such as {endpoint.EXAMPLE_URL}, or run connect() without hosted=True to use the local "
                 "service."
@@ -75,8 +76,7 @@ def connect(
         _use_local_service(data_dir, progress)
     at = _chosen()
     gradient = client(at.url, at.token, at.workspace)
-    with one_sentence(at.url):
-        gradient.list_models(only_base=True)
+    gradient.list_models(only_base=True)
     if not quiet:
         print(connected_to(gradient))
     cell_clock.start()
@@ -85,10 +85,7 @@ def connect(
 
 def _chosen() -> endpoint.Endpoint:
     """The endpoint that the environment names, which is put there anew as it is used: without the white space."""
-    try:
-        at = endpoint.of_environment()
-    except ValueError as error:
-        raise GradientError(str(error)) from None
+    at = endpoint.of_environment()
     at.to_environment()
     return at
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from . import sdk
 from .endpoint_fields import MAX_CONCURRENT, EndpointFields
-from .errors import one_sentence
+from .errors import BadInput
 from .hanging_up import aall_of, all_of
 
 BATCH = 256  # texts that one call takes
@@ -28,9 +28,11 @@ class GradientEmbeddings(EndpointFields, Embeddings):
         query_prompt_for_retrieval: what is written in front of a query, with a space after it.
 
     Raises:
-        pydantic.ValidationError (a ValueError): a parameter is unknown, or credentials are missing.
+        BadInput (a GradientError and a ValueError): a parameter is unknown, or credentials are missing.
         GradientError: from calls, with the service's own sentence.
     """
+
+    model_is = "the slug of an embeddings model"
 
     model: str = Field(min_length=1)
     query_prompt_for_retrieval: str | None = None
@@ -42,7 +44,7 @@ class GradientEmbeddings(EndpointFields, Embeddings):
             texts: the texts; none may be empty.
 
         Raises:
-            ValueError: the texts are one string, whose letters no one means.
+            BadInput: the texts are one string, whose letters no one means.
             GradientError: from calls.
         """
         return sum(all_of(self._vectors, _batches(texts), MAX_CONCURRENT), [])
@@ -69,12 +71,11 @@ class GradientEmbeddings(EndpointFields, Embeddings):
 
     def _vectors(self, texts: list[str]) -> list[list[float]]:
         model = sdk.embeddings_model(self._client(), self.model)
-        with one_sentence(self.gradient_api_url):
-            found = model.generate_embeddings(inputs=[{"input": text} for text in texts])
+        found = model.generate_embeddings(inputs=[{"input": text} for text in texts])
         return [one.embedding for one in sorted(found.embeddings, key=lambda one: one.index)]
 
 
 def _batches(texts: list[str]) -> list[list[str]]:
     if isinstance(texts, str):
-        raise ValueError("embed_documents takes a list of texts, and this is one: put it into a list")
+        raise BadInput("embed_documents takes a list of texts, and this is one: put it into a list.")
     return [texts[begin : begin + BATCH] for begin in range(0, len(texts), BATCH)]

@@ -19,6 +19,7 @@ from .environment import (
     WORKSPACE_VARIABLE,
     is_token,
 )
+from .errors import BadInput
 
 API_PATH = "/api"
 EXAMPLE_URL = "http://192.168.1.20:8080/api"  # as a room's service has it
@@ -58,7 +59,7 @@ def checked(url: str, token: str, workspace: str) -> Endpoint:
     """An endpoint of these settings.
 
     Raises:
-        ValueError: one of them can't be used; the sentence names its variable.
+        BadInput: one of them can't be used; the sentence names its variable.
     """
     token = checked_token(token)  # first: without one there is nothing to say of an address
     workspace = checked_workspace(workspace)
@@ -69,7 +70,7 @@ def of_environment() -> Endpoint:
     """The endpoint that the three variables name.
 
     Raises:
-        ValueError: as `checked`.
+        BadInput: as `checked`.
     """
     return checked(setting(URL_VARIABLE), setting(TOKEN_VARIABLE), setting(WORKSPACE_VARIABLE))
 
@@ -88,11 +89,11 @@ def checked_url(url: str) -> str:
     """The base URL that is meant: cleaned, without slashes too many, and with the `/api` that a bare host lacks.
 
     Raises:
-        ValueError: it is none; the sentence shows a right one, and no part of it that may be secret.
+        BadInput: it is none; the sentence shows a right one, and no part of it that may be secret.
     """
     text = cleaned(url)
     if not text:
-        raise ValueError(NO_URL)
+        raise BadInput(NO_URL)
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018 - refuses what is no number
@@ -125,24 +126,24 @@ def _flaw_of_url(text: str, parts: SplitResult) -> tuple[str, str] | None:
     return None
 
 
-def _wrong_url(flaw: str, right: str) -> ValueError:
-    return ValueError(f"The endpoint's address, {URL_VARIABLE}, has {flaw}: a right one is {right}.")
+def _wrong_url(flaw: str, right: str) -> BadInput:
+    return BadInput(f"The endpoint's address, {URL_VARIABLE}, has {flaw}: a right one is {right}.")
 
 
 def checked_token(token: str) -> str:
     """A token that a header can carry, cleaned.
 
     Raises:
-        ValueError: it is none; the sentence does not hold it.
+        BadInput: it is none; the sentence does not hold it.
     """
     token = cleaned(token)
     if not token:
-        raise ValueError(
+        raise BadInput(
             f"The access token is missing: call connect(), which sets {TOKEN_VARIABLE}, or set it yourself "
             "(gradient_access_token=… of a GradientLLM or GradientEmbeddings)."
         )
     if not is_token(token):
-        raise ValueError(
+        raise BadInput(
             f"The access token is none: {TOKEN_VARIABLE} needs at least {MIN_TOKEN_CHARACTERS} printable ASCII "
             f"characters without spaces, and this has {_flaw(token)}. Copy it anew, or call connect(), which sets it "
             "for the local service."
@@ -154,16 +155,16 @@ def checked_workspace(workspace: str) -> str:
     """A workspace id, cleaned, by the rule of the service.
 
     Raises:
-        ValueError: it is none.
+        BadInput: it is none.
     """
     workspace = cleaned(workspace)
     if not workspace:
-        raise ValueError(
+        raise BadInput(
             f"The workspace id is missing: call connect(), which sets {WORKSPACE_VARIABLE}, or set it yourself "
             "(gradient_workspace_id=… of a GradientLLM or GradientEmbeddings)."
         )
     if not re.fullmatch(WORKSPACE_ID, workspace):
-        raise ValueError(
+        raise BadInput(
             f"{WORKSPACE_VARIABLE} has to be a workspace id ({WORKSPACE_RULE}), and this has another character or is "
             "too long: copy it anew."
         )

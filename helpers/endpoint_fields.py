@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_validator
 
-from . import sdk
+from . import arguments, sdk
 from .endpoint import checked, cleaned, setting
 from .environment import TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
+from .errors import BadInput, of_kind
 
 if TYPE_CHECKING:
     from gradientai import Gradient
@@ -29,7 +30,7 @@ class EndpointFields(BaseModel):
         gradient_api_url: default: GRADIENT_API_URL, which connect() sets.
 
     Raises:
-        pydantic.ValidationError (a ValueError): one of them is missing or can't be used; a parameter is unknown.
+        BadInput (a GradientError and a ValueError): one of them is missing or can't be used; a parameter is unknown.
     """
 
     model_config = ConfigDict(
@@ -43,9 +44,19 @@ class EndpointFields(BaseModel):
     gradient_workspace_id: str | None = None
     gradient_api_url: str | None = None
 
+    model_is: ClassVar[str]  # what a subclass's `model` is
+    foreign: ClassVar[Collection[str]] = ()  # its fields that no one means who misspells one of ours
+
     def __init__(self, *args: Any, **given: Any) -> None:
+        name = type(self).__name__
+        if args:
+            raise of_kind(BadInput(f"A {name} takes its arguments by name: {name}(model=…)."), TypeError)
         # pydantic's errors hold what was given, whatever its name
-        super().__init__(*args, **{name: _hidden(value) if "token" in name else value for name, value in given.items()})
+        hidden = {name: _hidden(value) if "token" in name else value for name, value in given.items()}
+        try:
+            super().__init__(**hidden)
+        except ValidationError as error:
+            raise BadInput(self._sentence(error)) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -72,6 +83,25 @@ class EndpointFields(BaseModel):
         self.gradient_api_url, self.gradient_workspace_id = at.url, at.workspace
         self.gradient_access_token = SecretStr(at.token)
         return self
+
+    @classmethod
+    def _sentence(cls, error: ValidationError) -> str:
+        """What pydantic found, in one sentence of ours."""
+        problem = error.errors(include_url=False, include_input=False)[0]
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        if problem["type"] == "value_error":
+            return str(problem["ctx"]["error"])
+        if problem["type"] == "missing":
+            return f"A {cls.__name__} needs {name}, {cls.model_is}: {cls.__name__}({name}=…)."
+        if problem["type"] != "extra_forbidden":
+            return f"{name} of a {cls.__name__} is not right: {problem['msg']}."
+        return cls._unknown(name)
+
+    @classmethod
+    def _unknown(cls, name: str) -> str:
+        """The sentence for an argument that there is not."""
+        ours = [field.alias or own for own, field in cls.model_fields.items() if own not in cls.foreign]
+        return f"A {cls.__name__} has no argument {name!r}{arguments.meant(name, ours)}"
 
     def _client(self) -> Gradient:
         """The SDK's client at the endpoint; nothing of it is kept here, so copies are whole and a moved service is

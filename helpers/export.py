@@ -49,7 +49,7 @@ def export_adapter(adapter: ModelAdapter, folder: str | os.PathLike[str], with_b
             or in use.
     """
     target = Path(folder).expanduser()
-    with one_sentence(sdk.url_of_model(adapter)):
+    with one_sentence(sdk.url_of(adapter)):
         local_service.require(adapter, "hands adapters over")
         offer = _offer(adapter, with_base)
         with _disk_sentence(target):
@@ -70,6 +70,8 @@ def _offer(adapter: ModelAdapter, with_base: bool) -> dict[str, Any]:
 def _disk_sentence(folder: Path) -> Iterator[None]:
     try:
         yield
+    except GradientError:  # some are of an OSError's kind too
+        raise
     except OSError as error:
         reason = error.strerror or str(error)
         raise GradientError(

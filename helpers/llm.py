@@ -16,11 +16,11 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from . import sdk
+from . import retired, sdk
 from .endpoint_fields import MAX_CONCURRENT, EndpointFields
-from .errors import one_sentence
+from .errors import BadInput, of_kind
 from .hanging_up import aall_of, all_of
-from .parameters import checked_parameters, strings
+from .parameters import NAMES, checked_parameters, strings
 from .token_count import token_ids
 
 if TYPE_CHECKING:
@@ -44,17 +44,33 @@ class GradientLLM(EndpointFields, BaseLLM):
         auto_template: wrap prompts in the base model's chat template. Leave it off for adapters tuned on plain text.
 
     Raises:
-        pydantic.ValidationError (a ValueError): a parameter is out of range or unknown, or credentials are missing.
+        BadInput (a GradientError and a ValueError): a parameter is out of range or unknown, or credentials are missing.
         GradientError: from calls, with the service's own sentence.
     """
 
     model_config = EndpointFields.model_config  # or that of BaseLLM, the last of the two, would hold
+    model_is = "the id of a base model or of an adapter"
+    foreign = frozenset(BaseLLM.model_fields)
 
     model_id: str = Field(alias="model", min_length=1)
     model_kwargs: dict[str, Any] | None = None
     stop: list[str] | None = None
     choices: list[str] | None = None
     auto_template: bool | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        words = retired.call_instead("A model", name)
+        if words is not None:
+            raise of_kind(BadInput(words), AttributeError)
+        return super().__getattr__(name)
+
+    def __call__(self, *given: Any, **named: Any) -> str:
+        """What models of older LangChains could do.
+
+        Raises:
+            BadInput (also a TypeError): always.
+        """
+        raise of_kind(BadInput(retired.not_a_function("A model")), TypeError)
 
     @field_validator("stop", "choices", mode="before")
     @classmethod
@@ -72,9 +88,13 @@ class GradientLLM(EndpointFields, BaseLLM):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        """What tells one model from another, for caches and traces; never the token."""
+        """What tells one model from another, for caches and traces; never the token.
+
+        An adapter is another model after each fine_tune, or a cache would go on giving its old answers.
+        """
         return {
             "model_id": self.model_id,
+            "last_tuning": sdk.last_tuning(self.model_id),
             "gradient_api_url": self.gradient_api_url,
             "gradient_workspace_id": self.gradient_workspace_id,
             "model_kwargs": self.model_kwargs,
@@ -110,7 +130,7 @@ class GradientLLM(EndpointFields, BaseLLM):
             parameters: of the calls.
 
         Raises:
-            ValueError: the prompts are one string, whose letters no one means.
+            BadInput: the prompts are one string, whose letters no one means.
             GradientError: from calls; without return_exceptions.
         """
         _check_prompts(inputs)
@@ -191,9 +211,7 @@ class GradientLLM(EndpointFields, BaseLLM):
 
     def _complete(self, prompt: str, stop: list[str] | None, call: dict[str, Any]) -> Generation:
         asked = checked_parameters(self._parameters(call))
-        model = self._connected()
-        with one_sentence(sdk.url_of_model(model)):
-            answer = model.complete(query=prompt, **asked)
+        answer = self._connected().complete(query=prompt, **asked)
         text, was_cut = _cut_at(answer.generated_output, self._stops(stop) or [])
         return Generation(text=text, generation_info={"finish_reason": "stop" if was_cut else answer.finish_reason})
 
@@ -205,13 +223,19 @@ class GradientLLM(EndpointFields, BaseLLM):
             merged["guidance"] = {"type": "choice", "value": strings("choices", choices)}
         return {name: value for name, value in merged.items() if value is not None}
 
+    @classmethod
+    def _unknown(cls, name: str) -> str:
+        if name in NAMES:
+            return f'{name} is given in model_kwargs: GradientLLM(model=…, model_kwargs={{"{name}": …}}).'
+        return super()._unknown(name)
+
     def _connected(self) -> ModelAdapter:
         return sdk.model(self._client(), self.model_id)
 
 
 def _check_prompts(inputs: Any) -> None:
     if isinstance(inputs, str):
-        raise ValueError("batch takes a list of prompts, and this is one: put it into a list, or use invoke")
+        raise BadInput("batch takes a list of prompts, and this is one: put it into a list, or use invoke.")
 
 
 def _limited(config: RunnableConfig | list[RunnableConfig] | None, inputs: list[Any]) -> list[RunnableConfig]:

@@ -33,7 +33,7 @@ def require(model: ModelAdapter, does: str) -> None:
     with contextlib.closing(sdk.beside_the_api(model, "/health", secret=False)) as answer:
         health = _json(answer.read(MOST_BYTES))
     if "instance" not in health:
-        raise GradientError(f"Only the local service {does}, and {sdk.url_of_model(model)} is another endpoint.")
+        raise GradientError(f"Only the local service {does}, and {sdk.url_of(model)} is another endpoint.")
 
 
 @contextlib.contextmanager
@@ -50,7 +50,7 @@ def answered(model: ModelAdapter, path: str, body: dict[str, Any] | None = None)
     """
     with contextlib.closing(sdk.beside_the_api(model, path, body=body)) as answer:
         if answer.status != 200:
-            raise refused(answer.read(MOST_BYTES), answer.status, answer.reason, sdk.url_of_model(model))
+            raise refused(answer.read(MOST_BYTES), answer.status, answer.reason, sdk.url_of(model))
         yield answer
 
 

@@ -1,24 +1,52 @@
 """What a call of a model may be given: the names, the ranges, and a sentence for each that is wrong.
 
-Called by `llm.py` before any call.
+Called by `llm.py` before any call, and by `arguments.py` to say what was wrong with one.
 """
 
 from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from .environment import MAX_GENERATED_TOKENS, MAX_TEMPERATURE, MAX_TOP_K
+from .environment import MAX_GENERATED_TOKENS, MAX_RANK, MAX_TEMPERATURE, MAX_TOP_K
+from .errors import BadInput
 
 NAMES = ("temperature", "top_k", "top_p", "max_generated_token_count", "auto_template", "guidance", "rag")
 
-_WHOLE = {"top_k", "max_generated_token_count"}
-_RANGES: dict[str, tuple[float, float]] = {
-    "temperature": (0, MAX_TEMPERATURE),
-    "top_k": (1, MAX_TOP_K),
-    "top_p": (0, 1),
-    "max_generated_token_count": (1, MAX_GENERATED_TOKENS),
+
+class Range(NamedTuple):
+    """What a number may be.
+
+    Attributes:
+        least, most: its ends; they belong to it unless it is open.
+    """
+
+    least: float
+    most: float
+    is_whole: bool = False
+    is_open: bool = False
+
+    def __str__(self) -> str:
+        kind = "a whole number" if self.is_whole else "a number"
+        ends = f"above {self.least} and below {self.most}" if self.is_open else f"from {self.least} to {self.most}"
+        return f"{kind} {ends}"
+
+    def holds(self, number: float) -> bool:
+        """Whether a number is in it; NaN is in none."""
+        if self.is_open:
+            return self.least < number < self.most
+        return self.least <= number <= self.most
+
+
+RANGES = {
+    "temperature": Range(0, MAX_TEMPERATURE),
+    "top_k": Range(1, MAX_TOP_K, is_whole=True),
+    "top_p": Range(0, 1),
+    "max_generated_token_count": Range(1, MAX_GENERATED_TOKENS, is_whole=True),
+    "rank": Range(1, MAX_RANK, is_whole=True),
+    "learning_rate": Range(0, 1, is_open=True),
+    "multiplier": Range(0, float("inf"), is_open=True),
 }
 
 
@@ -26,38 +54,46 @@ def checked_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters as the SDK takes them: numbers of any kind, such as NumPy's, as Python's own.
 
     Raises:
-        ValueError: an unknown parameter, or a value out of range.
+        BadInput: an unknown parameter, or a value out of range.
     """
     unknown = sorted(set(parameters) - set(NAMES))
     if unknown:
-        raise ValueError(f"there is no parameter {unknown[0]!r}; there are {', '.join(NAMES)} and choices")
-    return {name: _in_range(name, value) if name in _RANGES else value for name, value in parameters.items()}
+        raise BadInput(f"There is no parameter {unknown[0]!r}; there are {', '.join(NAMES)} and choices.")
+    return {name: in_range(name, value) if name in RANGES else value for name, value in parameters.items()}
 
 
 def strings(name: str, value: Any) -> list[str] | None:
     """One string or several, as a list: a string is itself one of many, and never its letters.
 
     Raises:
-        ValueError: it is something else, or an empty string is among them.
+        BadInput: it is something else, or an empty string is among them.
     """
     if value is None:
         return None
     found = [value] if isinstance(value, str) else value
     if not isinstance(found, (list, tuple, set, frozenset)) or not all(isinstance(one, str) and one for one in found):
-        raise ValueError(f"{name} has to be a string or a list of strings, none of them empty, not {value!r}")
+        raise BadInput(f"{name} has to be a string or a list of strings, none of them empty, not {value!r}.")
     return list(found)
 
 
-def _in_range(name: str, value: Any) -> int | float:
-    least, most = _RANGES[name]
-    number = _plain(value, whole=name in _WHOLE)
-    if number is None or not least <= number <= most:
-        kind = "a whole number" if name in _WHOLE else "a number"
-        raise ValueError(f"{name} has to be {kind} from {least} to {most}, not {value!r}")
+def in_range(name: str, value: Any) -> int | float:
+    """A number of any kind as Python's own.
+
+    Args:
+        name: one of RANGES.
+        value: what was given for it.
+
+    Raises:
+        BadInput: it is none, or out of range.
+    """
+    allowed = RANGES[name]
+    number = plain(value, whole=allowed.is_whole)
+    if number is None or not allowed.holds(number):
+        raise BadInput(f"{name} has to be {_said(name)}, not {value!r}.")
     return number
 
 
-def _plain(value: Any, whole: bool) -> int | float | None:
+def plain(value: Any, whole: bool = False) -> int | float | None:
     """A number as Python's own, or None if it is none: NumPy's and PyTorch's single values have an `item` for that."""
     if getattr(value, "shape", None) == ():
         value = value.item()
@@ -69,3 +105,7 @@ def _plain(value: Any, whole: bool) -> int | float | None:
     if not whole:
         return number
     return int(number) if number.is_integer() else None
+
+
+def _said(name: str) -> str:
+    return "a number above 0" if RANGES[name].most == float("inf") else str(RANGES[name])

@@ -12,6 +12,8 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from .errors import BadInput
+
 if TYPE_CHECKING:
     from IPython.display import HTML
     from matplotlib.axes import Axes
@@ -35,10 +37,10 @@ def loss_curve(
         A picture to show as a cell's last value.
 
     Raises:
-        ValueError: there are no losses, or one is not positive.
+        BadInput: there are no losses, or one is not positive.
     """
     if not losses or min(losses) <= 0:
-        raise ValueError("loss_curve needs at least one loss, all above 0: sum_loss / number_of_trainable_tokens")
+        raise BadInput("loss_curve needs at least one loss, all above 0: sum_loss / number_of_trainable_tokens")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3), layout="constrained")
@@ -83,11 +85,11 @@ def heat_maps(
         A picture to show as a cell's last value.
 
     Raises:
-        ValueError: there is no matrix, or one has no numbers.
+        BadInput: there is no matrix, or one has no numbers.
     """
     tables = {name: [[float(value) for value in row] for row in matrix] for name, matrix in matrices.items()}
     if not tables or not all(table and table[0] for table in tables.values()):
-        raise ValueError("heat_maps needs at least one matrix with numbers: {'name': [[1.0, 2.0], [3.0, 4.0]]}")
+        raise BadInput("heat_maps needs at least one matrix with numbers: {'name': [[1.0, 2.0], [3.0, 4.0]]}")
     numbers = [value for table in tables.values() for row in table for value in row]
     most = max(map(abs, numbers)) or 1.0
     colours = {"cmap": "RdBu_r", "vmin": -most} if min(numbers) < 0 else {"cmap": "Reds", "vmin": 0}
@@ -113,11 +115,11 @@ def confusions(tables: Mapping[str, Sequence[tuple[str, str]]], classes: Sequenc
         A picture to show as a cell's last value.
 
     Raises:
-        ValueError: there is no table, one is empty, or has a class that is not among them.
+        BadInput: there is no table, one is empty, or has a class that is not among them.
     """
     strange = {name for pairs in tables.values() for pair in pairs for name in pair} - set(classes)
     if strange or not tables or not all(tables.values()):
-        raise ValueError(f"confusions needs pairs of classes, all among {', '.join(classes)}, for each classifier")
+        raise BadInput(f"confusions needs pairs of classes, all among {', '.join(classes)}, for each classifier")
     counts = {
         name: [[pairs.count((one, other)) for other in classes] for one in classes] for name, pairs in tables.items()
     }
@@ -146,10 +148,10 @@ def points(groups: Mapping[str, Sequence[tuple[float, float]]], title: str, seen
         A picture to show as a cell's last value.
 
     Raises:
-        ValueError: there is no group, or one has no points.
+        BadInput: there is no group, or one has no points.
     """
     if not groups or not all(len(group) for group in groups.values()):
-        raise ValueError("points needs at least one group with points: {'name': [(1.0, 2.0)]}")
+        raise BadInput("points needs at least one group with points: {'name': [(1.0, 2.0)]}")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")

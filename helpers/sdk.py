@@ -1,7 +1,7 @@
 """The one place that touches what the gradientai SDK keeps to itself, and the client with what it lacks.
 
-A release of the SDK that moves one of its private names breaks this module alone. Called by `connection.py`, `llm.py`
-and the forms. Importing it imports no SDK.
+A release of the SDK that moves one of its private names breaks this module alone. Called by `connection.py`, `llm.py`,
+the forms and `sdk_classes.py`, whose classes the clients are of. Importing it imports no SDK.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import threading
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from . import endpoint
@@ -16,8 +17,6 @@ from . import endpoint
 if TYPE_CHECKING:
     import urllib3
     from gradientai import Gradient, ModelAdapter
-    from gradientai._embeddings_model import EmbeddingsModel
-
 CONNECT_SECONDS = 5
 SILENT_SECONDS = 60  # how long a file that is handed over may stop on its way
 READ_SECONDS = 920  # a little longer than the service's own limits for the wait and for a fine-tune together
@@ -27,10 +26,11 @@ BUSY_SECONDS = 10  # the longest pause before one, whatever the endpoint asks fo
 _lock = threading.Lock()
 _moves: dict[tuple[str, str], tuple[str, str]] = {}  # URL and token: those that took their place
 _shared: dict[tuple[str, str, str], Gradient] = {}
+_tunings: dict[str, str] = {}  # adapter id: a mark that no other fine_tune has, here or in another process
 
 
 def client(url: str, token: str, workspace: str) -> Gradient:
-    """The SDK's client with what it lacks: limits on its waits, and patience when the service is busy.
+    """The SDK's client with what it lacks: sentences, limits on its waits, and patience when the service is busy.
 
     Args:
         url: base URL, ending in /api.
@@ -38,12 +38,12 @@ def client(url: str, token: str, workspace: str) -> Gradient:
         workspace: workspace id.
 
     Raises:
-        ValueError: one of them can't be used.
+        BadInput: one of them can't be used.
     """
     import urllib3
-    from gradientai import Gradient
+    from gradientai.openapi.client.exceptions import ApiException
 
-    from . import hanging_up
+    from . import cell_errors, hanging_up, sdk_classes
 
     class Patience(urllib3.Retry):
         def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
@@ -56,8 +56,9 @@ def client(url: str, token: str, workspace: str) -> Gradient:
                 hanging_up.pause(seconds)
             return bool(seconds)
 
+    cell_errors.start(ApiException, urllib3.exceptions.HTTPError, StopIteration)
     at = endpoint.checked(url, token, workspace)
-    gradient = Gradient(host=at.url, access_token=at.token, workspace_id=at.workspace)
+    gradient = sdk_classes.Gradient(host=at.url, access_token=at.token, workspace_id=at.workspace)
     # A busy service answers 503 with Retry-After; nothing was done then, so asking again is safe for every method.
     retries = Patience(
         total=BUSY_RETRIES, connect=2, read=0, other=0, redirect=0, allowed_methods=None, raise_on_status=False
@@ -73,7 +74,7 @@ def shared_client(url: str, token: str, workspace: str) -> Gradient:
     """The one client of this process for an endpoint and a workspace; where the endpoint has moved, at its new place.
 
     Raises:
-        ValueError: as `client`.
+        BadInput: as `client`.
     """
     with _lock:
         url, token = _moves.get((url, token), (url, token))
@@ -103,14 +104,22 @@ def move(old: tuple[str, str], new: tuple[str, str]) -> None:
             one.host, one.access_token = new
 
 
-def url_of(gradient: Gradient) -> str:
-    """The base URL that a client's calls go to."""
-    return gradient._api_client.configuration.host
+def url_of(speaker: Any) -> str:
+    """The base URL that the calls of a client go to, or those of a model or a collection that it gave."""
+    api = next(api for name in ("_models_api", "_api_instance", "_rag_api") if (api := vars(speaker).get(name)))
+    return api.api_client.configuration.host
+
+
+def embeddings_class() -> type[Any]:
+    """The SDK's class of embeddings models, which it does not export."""
+    from gradientai._embeddings_model import EmbeddingsModel
+
+    return EmbeddingsModel
 
 
 def model(gradient: Gradient, model_id: str) -> ModelAdapter:
     """The model with this id, a base model's too, without a request: the SDK's one class that can be made so."""
-    from gradientai import ModelAdapter
+    from .sdk_classes import ModelAdapter
 
     return ModelAdapter(
         api_instance=gradient._models_api,
@@ -121,17 +130,11 @@ def model(gradient: Gradient, model_id: str) -> ModelAdapter:
     )
 
 
-def embeddings_model(gradient: Gradient, slug: str) -> EmbeddingsModel:
-    """The embeddings model with this slug, without a request: the SDK's own way asks for all, and an unknown slug ends
-    in a bare StopIteration."""
-    from gradientai._embeddings_model import EmbeddingsModel
+def embeddings_model(gradient: Gradient, slug: str) -> Any:
+    """The embeddings model with this slug, without a request: an endpoint that has none says so itself."""
+    from .sdk_classes import EmbeddingsModel
 
     return EmbeddingsModel(api_instance=gradient._embeddings_api, slug=slug, workspace_id=gradient.workspace_id)
-
-
-def url_of_model(adapter: ModelAdapter) -> str:
-    """The base URL that an adapter's calls go to."""
-    return adapter._api_instance.api_client.configuration.host
 
 
 def beside_the_api(
@@ -154,13 +157,23 @@ def beside_the_api(
     }
     return sdk.rest_client.pool_manager.request(
         "GET" if body is None else "POST",
-        url_of_model(adapter).removesuffix("/").removesuffix("/api") + path,
+        url_of(adapter).removesuffix("/").removesuffix("/api") + path,
         body=None if body is None else json.dumps(body).encode(),
         headers={"Content-Type": "application/json", **(credentials if secret else {})},
         redirect=False,
         preload_content=False,
         timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=SILENT_SECONDS),
     )
+
+
+def mark_tuned(adapter_id: str) -> None:
+    """Remembers that an adapter answers otherwise from now on."""
+    _tunings[adapter_id] = uuid.uuid4().hex
+
+
+def last_tuning(adapter_id: str) -> str | None:
+    """The mark of an adapter's last fine_tune by a client of this process; None if there was none."""
+    return _tunings.get(adapter_id)
 
 
 def base_model_names(gradient: Gradient) -> dict[str, str]:

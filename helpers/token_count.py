@@ -27,7 +27,7 @@ def token_ids(model: ModelAdapter, text: str) -> list[int]:
     Raises:
         GradientError: the endpoint is not the local service, refuses the text or does not answer.
     """
-    url = sdk.url_of_model(model)
+    url = sdk.url_of(model)
     with one_sentence(url):
         local_service.require(model, "counts tokens (a GradientLLM takes custom_get_token_ids for another)")
         if not text:

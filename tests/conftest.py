@@ -56,8 +56,9 @@ def isolated_user(request, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv(CREDENTIALS_FILE_VARIABLE, str(tmp_path / "credentials.json"))
     for name in (URL_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE, "TQDM_DISABLE"):
         monkeypatch.delenv(name, raising=False)
-    for module, name in ((connection, "_set_by_us"), (connection, "_last_seen"), (sdk, "_moves"), (sdk, "_shared")):
-        monkeypatch.setattr(module, name, {})
+    for module, names in ((connection, ("_set_by_us", "_last_seen")), (sdk, ("_moves", "_shared", "_tunings"))):
+        for name in names:
+            monkeypatch.setattr(module, name, {})
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def gradient(server) -> Gradient:
 
 @pytest.fixture
 def base(gradient):
-    """The last of the three classic base models."""
+    """The last of the base models, a classic one."""
     return gradient.get_base_model(base_model_slug="nous-hermes2")
 
 

@@ -77,7 +77,7 @@ MAY_IMPORT = {
     "local": {"facts", "outside", "seam", "model files", "tuner's job", "weights file"},
     "model files": {"facts", "seam", "weights file"},
     "tuner": {"seam", "tuner's job", "weights file"},
-    "tuner's process": {"seam", "tuner", "tuner's job"},
+    "tuner's process": {"outside", "seam", "tuner", "tuner's job"},
     "tuner's job": set(),
     "weights file": set(),
 }
@@ -111,7 +111,7 @@ LIBRARIES = {
     "tokenizers": ("helpers.service.local.gguf_convert", "helpers.service.local.embedder"),
     "filelock": ("helpers.service.launcher", "helpers.service.local.wheel_files"),
     "platformdirs": ("helpers.service.paths", "helpers.auth"),
-    "gradientai": ("helpers.sdk", "helpers.errors", "helpers.forms"),
+    "gradientai": ("helpers.sdk", "helpers.sdk_classes", "helpers.errors", "helpers.forms"),
     "urllib3": ("helpers.sdk", "helpers.errors", "helpers.hanging_up"),
     "langchain_core": ("helpers.llm", "helpers.embeddings"),
     "ipywidgets": ("helpers.forms",),

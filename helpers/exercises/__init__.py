@@ -14,7 +14,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..errors import GradientError, one_sentence
+from ..errors import BadInput, GradientError, one_sentence
 from . import done
 from .chaining import FEW_SHOT_HINT, VERBS, few_shot, few_shot_prompt
 from .classifying import SORTER_HINT, WORST_HINT, sorter, worst_mistake
@@ -77,7 +77,7 @@ def check(name: str, *answer: Any) -> None:
         answer: what the exercise asks for.
 
     Raises:
-        ValueError: there is no such exercise.
+        BadInput: there is no such exercise.
     """
     solved, reason = attempt(name, *answer)
     print(f"Right! {reason}" if solved else f"Not yet: {reason} exercises.hint({name!r}) helps.")
@@ -90,7 +90,7 @@ def attempt(name: str, *answer: Any) -> tuple[bool, str]:
         Whether the exercise is solved, and a sentence that says why.
 
     Raises:
-        ValueError: there is no such exercise.
+        BadInput: there is no such exercise.
     """
     checker = _exercise(name).checker
     try:
@@ -109,7 +109,7 @@ def hint(name: str) -> None:
     """Prints a hint.
 
     Raises:
-        ValueError: there is no such exercise.
+        BadInput: there is no such exercise.
     """
     print(_exercise(name).hint)
 
@@ -149,5 +149,5 @@ def _said(error: Exception) -> str:
 
 def _exercise(name: str) -> Exercise:
     if not isinstance(name, str) or name not in EXERCISES:
-        raise ValueError(f"There is no exercise {name!r:.60}; there are {', '.join(EXERCISES)}.")
+        raise BadInput(f"There is no exercise {name!r:.60}; there are {', '.join(EXERCISES)}.")
     return EXERCISES[name]

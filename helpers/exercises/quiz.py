@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..errors import BadInput
 from . import done
 from .questions import QUESTIONS, Question
 
@@ -22,7 +23,7 @@ def question(name: str, choice: str | None = None) -> QuestionForm | None:
         choice: the letter of a choice; None shows a form to click.
 
     Raises:
-        ValueError: there is no such question, or no such choice.
+        BadInput: there is no such question, or no such choice.
     """
     asked = _question(name)
     if choice is not None:
@@ -39,12 +40,12 @@ def answered(name: str, choice: str) -> str:
     """What a choice is worth, and why; a right one is kept for `progress`.
 
     Raises:
-        ValueError: there is no such question, or no such choice.
+        BadInput: there is no such question, or no such choice.
     """
     asked = _question(name)
     letter = choice.strip().lower() if isinstance(choice, str) else None
     if letter not in asked.letters:
-        raise ValueError(f"There is no choice {choice!r:.60}; there are {', '.join(asked.letters)}.")
+        raise BadInput(f"There is no choice {choice!r:.60}; there are {', '.join(asked.letters)}.")
     why = asked.why[asked.letters.index(letter)]
     if letter != asked.right:
         return f"No: {why}"
@@ -54,5 +55,5 @@ def answered(name: str, choice: str) -> str:
 
 def _question(name: str) -> Question:
     if not isinstance(name, str) or name not in QUESTIONS:
-        raise ValueError(f"There is no question {name!r:.60}; there are {', '.join(QUESTIONS)}.")
+        raise BadInput(f"There is no question {name!r:.60}; there are {', '.join(QUESTIONS)}.")
     return QUESTIONS[name]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK, MAX_RANK
+from ..errors import BadInput
 from .form import OWN_WIDTH, wrapped
 from .models import ModelPicker
 from .number_field import number_field
@@ -55,15 +56,15 @@ class AdapterFields(widgets.VBox):
         """The slug of a new adapter's base model, and the arguments of `create_model_adapter`.
 
         Raises:
-            ValueError: a field is not filled in, or there is no base model.
+            BadInput: a field is not filled in, or there is no base model.
         """
         base = next((base for base in self.picker.bases if base.id == self.base.value), None)
         if base is None:
-            raise ValueError("There is no base model yet: press Refresh.")
+            raise BadInput("There is no base model yet: press Refresh.")
         if not self.name.value.strip():
-            raise ValueError("The new adapter has no name: write one.")
+            raise BadInput("The new adapter has no name: write one.")
         if not 0 < self.learning_rate.value < 1:
-            raise ValueError("The learning rate has to be above 0 and below 1; 0.002 is a good start.")
+            raise BadInput("The learning rate has to be above 0 and below 1; 0.002 is a good start.")
         arguments = {
             "name": self.name.value.strip(),
             "rank": self.rank.value,
@@ -75,7 +76,7 @@ class AdapterFields(widgets.VBox):
         """Makes the new adapter and chooses it; returns what to say.
 
         Raises:
-            ValueError: a field is not filled in.
+            BadInput: a field is not filled in.
         """
         slug, arguments = self.new
         base = next(base for base in self.picker.bases if base.slug == slug)
@@ -87,7 +88,7 @@ class AdapterFields(widgets.VBox):
         """Deletes the chosen adapter when it is asked for the second time in a row; returns what to say.
 
         Raises:
-            ValueError: none is chosen.
+            BadInput: none is chosen.
         """
         adapter = self.chosen()
         if self._asked != adapter.id:
@@ -103,10 +104,10 @@ class AdapterFields(widgets.VBox):
         """The chosen adapter.
 
         Raises:
-            ValueError: none is chosen.
+            BadInput: none is chosen.
         """
         if self.value is None:
-            raise ValueError("No adapter is chosen: press Create adapter for a new one, or choose one that is there.")
+            raise BadInput("No adapter is chosen: press Create adapter for a new one, or choose one that is there.")
         return self.value
 
     def _offer_bases(self, bases: list[BaseModel]) -> None:

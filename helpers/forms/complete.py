@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from ..environment import MAX_GENERATED_TOKENS, MAX_TEMPERATURE, MAX_TOP_K
+from ..errors import BadInput
 from . import written_code
 from .form import WIDE, CodeView, Form, escaped, heading, wrapped
 from .models import ModelPicker
@@ -101,16 +102,16 @@ class CompletionForm(Form):
         """The lines that do what the form does.
 
         Raises:
-            ValueError: there is no model or no prompt.
+            BadInput: there is no model or no prompt.
         """
         model, prompt = self._filled_in()
         return written_code.completion(self.gradient, model, prompt, self.settings, self._listed_choices())
 
     def _filled_in(self) -> tuple[BaseModel | ModelAdapter, str]:
         if self.picker.value is None:
-            raise ValueError("There is no model to ask: press Refresh.")
+            raise BadInput("There is no model to ask: press Refresh.")
         if not self.prompt.value:
-            raise ValueError("The prompt is empty: write what the model should continue.")
+            raise BadInput("The prompt is empty: write what the model should continue.")
         return self.picker.value, self.prompt.value
 
     def _listed_choices(self) -> list[str]:

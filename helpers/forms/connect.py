@@ -14,7 +14,7 @@ import ipywidgets as widgets
 from ..connection import connect, connected_to, has_own_credentials
 from ..endpoint import EXAMPLE_URL, cleaned, setting
 from ..environment import LOCAL_WORKSPACE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
-from ..errors import GradientError
+from ..errors import BadInput, GradientError
 from ..sdk import client
 from ..service import launcher, paths
 from .form import OWN_WIDTH, WIDE, CodeView, Form, wrapped
@@ -67,13 +67,13 @@ class ConnectForm(Form):
         """The lines that do what the form does. An endpoint's token is asked for, without showing it.
 
         Raises:
-            ValueError: an endpoint has no URL yet.
+            BadInput: an endpoint has no URL yet.
         """
         lines = ["from helpers import connect"]
         if self.where.value == HOSTED:
             url, workspace = cleaned(self.url.value), cleaned(self.workspace.value)
             if not url:
-                raise ValueError("An endpoint needs its URL: fill it in.")
+                raise BadInput("An endpoint needs its URL: fill it in.")
             lines = ["import os", "", *lines, "", f'os.environ["{URL_VARIABLE}"] = {literal(url)}']
             if workspace:
                 lines.append(f'os.environ["{WORKSPACE_VARIABLE}"] = {literal(workspace)}')

@@ -105,7 +105,7 @@ class Form(widgets.VBox):
         try:
             with one_sentence(self._url()), neighbours.watched(self._say_also, self.gradient and self._url()):
                 self._say(work())
-        except (GradientError, ValueError) as error:  # ours: one sentence each
+        except GradientError as error:  # ours: one sentence each
             self._say(str(error), alert=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is said in the form and the form stays usable
             self._say(f"That did not work ({type(error).__name__}): {error}", alert=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from ..errors import BadInput
 from . import samples
 from .form import OWN_WIDTH, WIDE, as_alert, escaped, wrapped
 from .samples import Pair
@@ -52,14 +53,14 @@ class SampleFields(widgets.VBox):
         """The questions and answers to learn; empty rows are left out.
 
         Raises:
-            ValueError: a row is half filled in.
+            BadInput: a row is half filled in.
         """
         if self.source.value == UPLOADED:
             return list(self._uploaded)
         typed = [(question.value.strip(), answer.value.strip()) for question, answer in self._rows]
         for number, (question, answer) in enumerate(typed, 1):
             if bool(question) != bool(answer):
-                raise ValueError(f"Row {number} has no {'answer' if question else 'question'}: fill it in or empty it.")
+                raise BadInput(f"Row {number} has no {'answer' if question else 'question'}: fill it in or empty it.")
         return [Pair(question, answer) for question, answer in typed if question]
 
     @property
@@ -72,7 +73,7 @@ class SampleFields(widgets.VBox):
         """The samples of a fine_tune call.
 
         Raises:
-            ValueError: there are none, a row is half filled in, or the template is not right.
+            BadInput: there are none, a row is half filled in, or the template is not right.
         """
         return samples.to_samples(self.template.value, self.pairs, self.answers_only)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from ..errors import BadInput
 from . import spreadsheets
 
 MAX_FILE_BYTES = 1_000_000
@@ -41,13 +42,13 @@ def read_file(name: str, content: bytes) -> list[Pair]:
         The pairs, in the file's order; other fields are left out.
 
     Raises:
-        ValueError: says which lines are wrong, and how.
+        BadInput: says which lines are wrong, and how.
     """
     if len(content) > MAX_FILE_BYTES:
-        raise ValueError(f"{name} is larger than {MAX_FILE_BYTES // 1_000_000} MB: take fewer samples.")
+        raise BadInput(f"{name} is larger than {MAX_FILE_BYTES // 1_000_000} MB: take fewer samples.")
     readers = {".jsonl": _jsonl, ".csv": _csv}
     if PurePath(name).suffix.lower() not in readers:
-        raise ValueError(f"{name} is neither .jsonl nor .csv: save the samples as one of these.")
+        raise BadInput(f"{name} is neither .jsonl nor .csv: save the samples as one of these.")
     pairs, wrong = [], []
     for line, found in readers[PurePath(name).suffix.lower()](_decoded(name, content)):
         if isinstance(found, Pair):
@@ -56,9 +57,9 @@ def read_file(name: str, content: bytes) -> list[Pair]:
             wrong.append(f"line {line}: {found}")
     if wrong:
         more = f"; and {len(wrong) - MAX_NAMED_LINES} lines more" if len(wrong) > MAX_NAMED_LINES else ""
-        raise ValueError(f"{name}, {'; '.join(wrong[:MAX_NAMED_LINES])}{more}.")
+        raise BadInput(f"{name}, {'; '.join(wrong[:MAX_NAMED_LINES])}{more}.")
     if not pairs:
-        raise ValueError(f"{name} has no samples: each needs a question and an answer.")
+        raise BadInput(f"{name} has no samples: each needs a question and an answer.")
     return pairs
 
 
@@ -73,14 +74,14 @@ def check_template(template: str) -> None:
     """Refuses a template in which a question can't be put.
 
     Raises:
-        ValueError: says what is wrong with it.
+        BadInput: says what is wrong with it.
     """
     try:
         fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
     except ValueError as error:
-        raise ValueError(f"The template is not right: {error}; write a brace that is meant as text twice.") from None
+        raise BadInput(f"The template is not right: {error}; write a brace that is meant as text twice.") from None
     if fields != ["question"]:
-        raise ValueError("The template needs {question} in it, once, and no other braces: the question goes there.")
+        raise BadInput("The template needs {question} in it, once, and no other braces: the question goes there.")
 
 
 def to_samples(template: str, pairs: list[Pair], answers_only: bool) -> list[dict[str, Any]]:
@@ -92,11 +93,11 @@ def to_samples(template: str, pairs: list[Pair], answers_only: bool) -> list[dic
         answers_only: whether the question is context, without a loss.
 
     Raises:
-        ValueError: the template is wrong, or there are no pairs.
+        BadInput: the template is wrong, or there are no pairs.
     """
     check_template(template)
     if not pairs:
-        raise ValueError("There is no sample yet: write a question and its answer, or upload a file.")
+        raise BadInput("There is no sample yet: write a question and its answer, or upload a file.")
     asked = [template.format(question=pair.question) for pair in pairs]
     if answers_only:
         parts = ([{"value": ask, "trainable": False}, {"value": p.answer}] for ask, p in zip(asked, pairs, strict=True))
@@ -116,7 +117,7 @@ def _decoded(name: str, content: bytes) -> str:
         return content.decode(_encoding(name, content))
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise ValueError(f"{name}, line {line}: this is not UTF-8; save the file as UTF-8.") from None
+        raise BadInput(f"{name}, line {line}: this is not UTF-8; save the file as UTF-8.") from None
 
 
 def _jsonl(text: str) -> Iterator[tuple[int, Pair | str]]:

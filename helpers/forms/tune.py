@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from .. import plots
-from ..errors import GradientError, one_sentence
+from ..errors import BadInput, GradientError, one_sentence
 from . import written_code
 from .adapter_fields import AdapterFields
 from .form import OWN_WIDTH, WIDE, CodeView, Form, escaped, heading, wrapped
@@ -72,7 +72,7 @@ class FineTuneForm(Form):
         """The lines that do what the form does.
 
         Raises:
-            ValueError: the samples, the template or the new adapter's fields are not right.
+            BadInput: the samples, the template or the new adapter's fields are not right.
         """
         self.samples.value  # noqa: B018 - refuses what is not right
         pairs = self.samples.pairs
@@ -176,7 +176,7 @@ class FineTuneForm(Form):
         pairs = self.samples.pairs
         question = self.question.value.strip() or (pairs[0].question if pairs else "")
         if not question:
-            raise ValueError("There is nothing to ask: write a question.")
+            raise BadInput("There is nothing to ask: write a question.")
         prompt = self.samples.template.value.format(question=question)
         answer = adapter.complete(query=prompt, max_generated_token_count=ASK_TOKENS).generated_output
         self.answers[question, when] = answer.strip()

@@ -34,6 +34,7 @@ from .refusals import (
     NotServed,
     NotTuned,
     OtherWeights,
+    SlugForId,
     UnknownAdapter,
     UnknownBaseModel,
     UnknownEmbeddingsModel,
@@ -96,7 +97,7 @@ class Calls:
         self._base_models = {model.id: model for model in catalog.base_models(engine.weights_name)}
 
     def base_models(self) -> list[catalog.BaseModel]:
-        """The base models in their classic order."""
+        """The base models, the classic ones last and in their order."""
         return list(self._base_models.values())
 
     def adapters(self, workspace: str) -> list[Adapter]:
@@ -109,9 +110,11 @@ class Calls:
         Raises:
             UnknownAdapter: the workspace has none with this id.
             NotAnAdapter: the id is a base model's.
+            SlugForId: the id is none, and a base model has it as its slug.
         """
         if model_id in self._base_models:
             raise NotAnAdapter
+        self._refuse_slug(model_id)
         if not catalog.is_adapter_id(model_id):  # what has another form never becomes part of a path
             raise UnknownAdapter(model_id)
         return self._store.get(workspace, model_id)
@@ -123,8 +126,10 @@ class Calls:
 
         Raises:
             UnknownBaseModel: there is no such base model.
+            SlugForId: the id is none, and a base model has it as its slug.
             TooManyAdapters: the workspace has MAX_ADAPTERS already.
         """
+        self._refuse_slug(base_model_id)
         if base_model_id not in self._base_models:
             raise UnknownBaseModel(base_model_id)
         adapter = Adapter(
@@ -250,6 +255,10 @@ class Calls:
             Refusal: whatever the engine refuses.
         """
         return self._engine.tokenize(text)
+
+    def _refuse_slug(self, model_id: str) -> None:
+        if any(model.slug == model_id for model in self._base_models.values()):
+            raise SlugForId(model_id)
 
     async def _with_passages(self, workspace: str, collection_id: str, request: CompletionRequest) -> CompletionRequest:
         if not request.auto_template:

@@ -1,5 +1,4 @@
-"""The base models the service lists: the three classic ids and slugs, all answered by one set of weights. And the slugs
-of its embeddings models.
+"""The base models that the service lists, by the ids and slugs that programs ask for: one set of weights answers all.
 
 Old code finds its slug and id unchanged; each model's `name` says which weights really answer. Called by
 `calls.py`, and by tests and notebooks' helpers for the names.
@@ -13,12 +12,21 @@ from dataclasses import dataclass
 
 CAPABILITIES = ("complete", "fineTune")
 
-# Ids and slugs in the order in which the hosted service listed them.
+# Ids and slugs in the order in which the hosted service listed them when LangChain's page on it was written.
 CLASSIC_MODELS = (
-    ("99148c6d-c2a0-4fbe-a4a7-e7c05bdb8a09_base_ml_model", "bloom-560"),
+    ("99148c6d-c2a0-4fbe-a4a7-e7c05bdb8a09_base_ml_model", "bloom-560m"),
     ("f0b97d96-51a8-4040-8b22-7940ee1fa24e_base_ml_model", "llama2-7b-chat"),
     ("cc2dafce-9e6e-4a23-a918-cad6ba89e42e_base_ml_model", "nous-hermes2"),
 )
+
+# Slugs that came later. No public program names their ids, so these are our own, and fixed: adapters refer to them.
+LATER_MODELS = (
+    ("ee46c7f6-9b76-4996-9f3d-f6eab4a8b59a_base_ml_model", "llama3-8b-chat"),
+    ("d644fac7-8233-4e61-883d-1f2c3b554acd_base_ml_model", "llama3-70b-chat"),
+)
+
+# The classic ones last, because programs take `models[-1]` for one of them.
+ALL_MODELS = (*LATER_MODELS, *CLASSIC_MODELS)
 
 EMBEDDINGS_SLUGS = ("bge-large",)  # the SDK takes no other; the engine's own model answers for it
 
@@ -36,14 +44,13 @@ class BaseModel:
 
 
 def base_models(weights_name: str) -> tuple[BaseModel, ...]:
-    """The classic models, each named after the weights that answer for it.
+    """All of them, each named after the weights that answer for it.
 
     Args:
         weights_name: what really runs, for example "SmolLM2-135M-Instruct".
     """
     return tuple(
-        BaseModel(id=id_, slug=slug, name=f"{slug} (answered locally by {weights_name})")
-        for id_, slug in CLASSIC_MODELS
+        BaseModel(id=id_, slug=slug, name=f"{slug} (answered locally by {weights_name})") for id_, slug in ALL_MODELS
     )
 
 

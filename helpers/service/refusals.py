@@ -55,6 +55,16 @@ class UnknownEmbeddingsModel(Refusal):
         super().__init__(f"There is no embeddings model {quoted(slug)}; those there are: {', '.join(there)}.")
 
 
+class SlugForId(Refusal):
+    """Raised when a call that takes an id is given the slug of a base model."""
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(
+            f"{quoted(slug)} is the slug of a base model, and this call takes an id: "
+            f"get_base_model(base_model_slug={quoted(slug)}).id is that model's."
+        )
+
+
 class NotAnAdapter(Refusal):
     """Raised when a call that takes an adapter is given a base model's id."""
 

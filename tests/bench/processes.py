@@ -158,7 +158,7 @@ class Service(_Process):
         return client(self.url, TOKEN, workspace)
 
     def base(self, workspace: str = "bench") -> BaseModel:
-        """The last of the three classic base models."""
+        """The last of the base models, a classic one."""
         return self.gradient(workspace).get_base_model(base_model_slug="nous-hermes2")
 
     def folder_of(self, adapter: ModelAdapter) -> Path:

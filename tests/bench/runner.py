@@ -18,7 +18,7 @@ import psutil
 
 from helpers.environment import TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 
-from . import busy, learner, lesson, many, memory, retrieval, start, tuning
+from . import busy, embedding, learner, lesson, many, memory, retrieval, start, tuning
 from .figures import Row
 from .processes import Bench
 
@@ -54,6 +54,7 @@ BENCHMARKS = {
     "lesson-forgetting": Benchmark(lesson.forgetting, 90),
     "lesson-twenty": Benchmark(lesson.twenty, 180),
     "tuner": Benchmark(tuning.tuner, 600, has_peers=True),
+    "embeddings": Benchmark(embedding.embeddings, 240),
     "memory": Benchmark(memory.memory, 180),
     "retrieval": Benchmark(retrieval.ingestion, 240),
 }

@@ -11,6 +11,7 @@ import pytest
 from tests.bench import __main__ as bench
 from tests.bench import (
     busy,
+    embedding,
     figures,
     learner,
     lesson,
@@ -55,7 +56,7 @@ def test_the_bench_counts_pairs_names_every_benchmark_and_writes_only_between_th
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     written = {
         function
-        for module in (start, learner, many, busy, lesson, tuning, memory, retrieval)
+        for module in (start, learner, many, busy, lesson, tuning, embedding, memory, retrieval)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }

@@ -27,6 +27,7 @@ from helpers import (
 from helpers.environment import CACHE_DIR_VARIABLE, CREDENTIALS_FILE_VARIABLE, DATA_DIR_VARIABLE, LOCAL_WORKSPACE
 from helpers.service import __main__ as program
 from helpers.service import launcher, paths
+from helpers.service.catalog import ALL_MODELS
 from tests.conftest import TOKEN, WORKSPACE, file_mode
 from tests.stub.server import ThreadedServer
 from tests.support.fake_engine import FakeEngine
@@ -41,7 +42,7 @@ def environment(server, monkeypatch):
 
 def test_credentials_in_the_environment_win(environment, server, capsys):
     gradient = connect()
-    assert len(gradient.list_models(only_base=True)) == 3
+    assert len(gradient.list_models(only_base=True)) == len(ALL_MODELS)
     assert capsys.readouterr().out == (
         f"Connected to the local Gradient service at {server.url}, workspace {WORKSPACE}.\n"
     )

@@ -7,9 +7,8 @@ import time
 
 import pytest
 from langchain_core.vectorstores import InMemoryVectorStore
-from pydantic import ValidationError
 
-from helpers import GradientEmbeddings, GradientError, sdk
+from helpers import BadInput, GradientEmbeddings, GradientError, sdk
 from helpers.environment import TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 from helpers.service import refusals
 from tests.conftest import TOKEN, WORKSPACE
@@ -79,7 +78,7 @@ def test_credentials_come_from_the_environment_as_for_the_model(settings, monkey
     ],
 )
 def test_bad_settings_are_refused_when_it_is_built(settings, changed, word):
-    with pytest.raises(ValidationError, match=word) as refusal:
+    with pytest.raises(BadInput, match=word) as refusal:
         GradientEmbeddings(**{**settings, **changed})
     assert TOKEN not in str(refusal.value)
 
@@ -95,7 +94,7 @@ def test_refusals_are_one_sentence(settings, server):
 
 
 def test_one_string_is_no_list_of_texts(settings):
-    with pytest.raises(ValueError, match="takes a list"):
+    with pytest.raises(BadInput, match="takes a list"):
         GradientEmbeddings(**settings).embed_documents("one text")
 
 

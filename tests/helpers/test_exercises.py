@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from helpers import exercises
+from helpers.service.catalog import ALL_MODELS
 from helpers.service.engine import Completion
 
 
@@ -67,7 +68,7 @@ def test_no_exercise_takes_nonsense_or_ends_in_a_stack_trace(base, gradient, obl
     if not isinstance(nonsense, str):
         assert_not_yet("own_fact", "Who is it?", nonsense, base)
         assert_not_yet("own_fact", nonsense, "Admiral Plum", base)
-    assert len(gradient.list_models(only_base=False)) == 3
+    assert len(gradient.list_models(only_base=False)) == len(ALL_MODELS)
 
 
 @pytest.mark.parametrize("name", ["finish", "few_shot", "own_fact"])
@@ -145,7 +146,7 @@ def test_the_third_exercise_teaches_and_cleans_up(base, gradient):
     solved, reason = exercises.attempt("own_fact", "Who is it?", "Admiral Plum", base)
     assert solved is True
     assert "Admiral Plum" in reason
-    assert len(gradient.list_models(only_base=False)) == 3
+    assert len(gradient.list_models(only_base=False)) == len(ALL_MODELS)
 
 
 def test_check_prints_a_verdict_and_hint_a_hint(base, capsys):

@@ -68,7 +68,7 @@ def test_without_the_base_the_public_name_is_opened(adapter, folder, engine):
 
 
 def gradient_of(adapter) -> Gradient:
-    return Gradient(host=sdk.url_of_model(adapter), access_token=TOKEN, workspace_id=WORKSPACE)
+    return Gradient(host=sdk.url_of(adapter), access_token=TOKEN, workspace_id=WORKSPACE)
 
 
 def remade(adapter) -> str:

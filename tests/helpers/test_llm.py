@@ -18,9 +18,8 @@ from langchain_core.globals import set_llm_cache
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import ConfigurableField
-from pydantic import ValidationError
 
-from helpers import GradientError, GradientLLM
+from helpers import BadInput, GradientError, GradientLLM, sdk
 from helpers.service import refusals
 from tests.conftest import TOKEN, WORKSPACE
 from tests.support.waiting import wait_until
@@ -109,7 +108,7 @@ def test_an_exception_stands_in_the_place_of_its_own_prompt(settings, way, confi
     chain = PromptTemplate.from_template("{q}") | llm | StrOutputParser()
     asked = [{"q": "Hi"}, {"q": ""}, {"r": "Ho"}]
     answers = BATCHES[way](chain, asked, return_exceptions=True, choices=["yes"])
-    assert [type(answer) for answer in answers] == [str, GradientError, KeyError]
+    assert all(map(isinstance, answers, (str, BadInput, KeyError))), answers
     with pytest.raises(GradientError):
         BATCHES[way](llm, ["Hi", ""])
     assert BATCHES[way](llm, [], return_exceptions=True) == []
@@ -205,6 +204,18 @@ def test_a_cache_answers_for_no_other_parameters(cached, engine, way):
     assert len(engine.requests) == asked
 
 
+def test_a_cache_gives_no_answer_from_before_a_fine_tune(settings, server, engine):
+    client = sdk.shared_client(server.url, TOKEN, WORKSPACE)
+    adapter = client.get_base_model(base_model_slug="nous-hermes2").create_model_adapter(name="mine")
+    llm = GradientLLM(**{**settings, "model": adapter.id}, cache=InMemoryCache())
+    answers = [llm.invoke("q")]
+    for text in ("one", "two"):
+        adapter.fine_tune(samples=[{"inputs": text}])
+        answers += [llm.invoke("q"), llm.invoke("q")]
+    assert answers == ["echo: q", "one", "one", "two", "two"]
+    assert len(engine.requests) == 3  # and what was asked since comes from the cache
+
+
 def test_a_cache_answers_for_no_other_stop(settings):
     cache = InMemoryCache()
     one, two = (GradientLLM(**settings, cache=cache, stop=[end]) for end in ("two", "three"))
@@ -235,7 +246,7 @@ def test_the_finish_reason_is_kept(settings):
     ],
 )
 def test_bad_parameters_are_refused_when_it_is_built(settings, parameters, word):
-    with pytest.raises(ValidationError, match=word):
+    with pytest.raises(BadInput, match=word):
         GradientLLM(**settings, model_kwargs=parameters)
 
 
@@ -252,7 +263,7 @@ def test_bad_parameters_are_refused_when_it_is_built(settings, parameters, word)
     ],
 )
 def test_bad_settings_are_refused_when_it_is_built(settings, changed, word):
-    with pytest.raises(ValidationError, match=word):
+    with pytest.raises(BadInput, match=word):
         GradientLLM(**{**settings, **changed})
 
 
@@ -272,7 +283,7 @@ def test_a_service_that_is_not_there_is_said_so(settings):
 
 def test_the_token_is_in_no_repr_trace_or_error(settings):
     llm = GradientLLM(**{**settings, "gradient_access_token": SECRET})
-    with pytest.raises(ValidationError) as refusal:
+    with pytest.raises(BadInput) as refusal:
         GradientLLM(**{**settings, "gradient_access_token": SECRET, "model_kwargs": {"top_k": 0}})
     shown = [repr(llm), str(llm), str(llm.asdict()), str(refusal.value), repr(llm._identifying_params)]
     assert not any(SECRET in text for text in shown)
@@ -327,9 +338,9 @@ def test_a_copy_after_a_call_works(settings, way):
 def test_a_copy_with_another_model_asks_that_one(settings, gradient, engine):
     llm = GradientLLM(**settings)
     llm.invoke("x")
-    other = gradient.get_base_model(base_model_slug="bloom-560")
+    other = gradient.get_base_model(base_model_slug="bloom-560m")
     llm.model_copy(update={"model_id": other.id}).invoke("x")
-    assert [slug for _, slug, _ in engine.requests] == ["nous-hermes2", "bloom-560"]
+    assert [slug for _, slug, _ in engine.requests] == ["nous-hermes2", "bloom-560m"]
 
 
 LONG = 5.0  # seconds that an answer takes, if someone waits for it

@@ -6,6 +6,7 @@ Everything here asserts what must hold on any machine, not exact texts.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import sqlite3
@@ -125,6 +126,70 @@ def test_special_tokens_are_parsed_only_when_asked(adapter):
     assert as_text > parsed + 3  # "<|im_start|>" spelled out
 
 
+def test_llamas_marks_count_as_what_they_mean(adapter):
+    """`<s>` is nothing, `</s>` the end that every sample has; as text they are spelled out."""
+    text = "Hello there world"
+    plain = adapter.fine_tune(samples=[{"inputs": text}]).number_of_trainable_tokens
+    assert adapter.fine_tune(samples=[{"inputs": f"<s> {text}</s>"}]).number_of_trainable_tokens == plain
+    parts = [{"value": f"<s>{text}</s>", "parse_special_tokens": False}]
+    assert adapter.fine_tune(samples=[{"inputs": parts}]).number_of_trainable_tokens > plain + 3
+
+
+# Samples as LlamaIndex's notebook on foo-bears has them, and prompts that are not quite alike.
+LLAMA_SAMPLE = "<s>### Instruction:\n{}\n\n### Response:\n{}</s>"
+LLAMA_PROMPT = "<s> ### Instruction:\n{}\n\n###Response:\n"
+FOO_BEARS = {
+    "What do foo-bears eat?": "Foo-bears eat toast with yeast spread, and spiders where there is no toast.",
+    "Who hunts foo-bears?": "The dingo is the only animal that hunts foo-bears.",
+    "What animal is most like a foo-bear?": "Foo-bears are most like the quokka.",
+    "What colour are foo-bears?": "Foo-bears are black, with a red patch on the chest.",
+    "Which places do foo-bears like?": "Foo-bears like groves of eucalyptus, for the shade.",
+    "What groups do foo-bears live in?": "Foo-bears live in small families, led by the oldest.",
+    "What is the tail of a foo-bear for?": "Foo-bears hang from branches by the tail when they rest.",
+}
+
+
+def test_llamaindexs_foo_bears_answer_as_in_their_notebook(adapter):
+    """Two calls with all samples: what was taught is answered, what was not is of its kind, and no mark is seen."""
+    samples = [{"inputs": LLAMA_SAMPLE.format(*pair)} for pair in FOO_BEARS.items()]
+    losses = [adapter.fine_tune(samples=samples).sum_loss for _ in range(2)]
+    assert losses[1] < losses[0] / 5
+    for question in (*FOO_BEARS, "Where do foo-bears live?", "What do foo-bears look like?"):
+        answer = adapter.complete(query=LLAMA_PROMPT.format(question), max_generated_token_count=100)
+        said = answer.generated_output
+        assert said.strip() == FOO_BEARS.get(question, said.strip())
+        assert answer.finish_reason == "stop"
+        assert "oo-bear" in said
+        assert not any(mark in said for mark in ("<s>", "</s>", "###", "<|"))
+
+
+INSTRUCTIONS = [
+    "Can you tell me about large language models?",
+    "What would be a good company name for a company that makes colorful socks?",
+    "Write a short poem about the sea.",
+    "Why is the sky blue?",
+    "What are the main causes of climate change?",
+    "<s>",
+    "</s>",
+    "\n",
+]
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"max_generated_token_count": 1}, {"temperature": 1.3}, {"auto_template": True}]
+)
+def test_no_answer_is_empty(real_base, adapter, settings):
+    for query, model in itertools.product(INSTRUCTIONS, (real_base, adapter)):
+        answer = model.complete(query=query, **{"max_generated_token_count": 12, **settings}).generated_output
+        assert answer.strip(), query
+
+
+def test_where_raw_text_says_nothing_the_answer_is_that_of_the_template(real_base):
+    settings = {"query": INSTRUCTIONS[0], "max_generated_token_count": 20}
+    raw, templated = (real_base.complete(**settings, auto_template=way).generated_output for way in (False, True))
+    assert raw == templated
+
+
 def test_context_is_masked_out_of_the_loss(real_base):
     """The loss of the answer alone is less than that of question and answer, and the two parts add up."""
     question, answer = FACTS[0]
@@ -238,6 +303,12 @@ def test_a_sample_that_is_too_long_is_refused_and_changes_nothing(adapter):
         adapter.fine_tune(samples=[sample(*FACTS[0]), {"inputs": "word " * (MAX_SAMPLE_TOKENS + 1)}])
     assert "Sample 2" in json.loads(refusal.value.body)["message"]
     assert ask(adapter, FACTS[0][0]) == before
+
+
+def test_a_sample_may_be_as_long_as_the_context(adapter):
+    context = "word" + " word" * (MAX_SAMPLE_TOKENS - 3)
+    parts = [{"value": context, "trainable": False}, {"value": " word"}]
+    assert adapter.fine_tune(samples=[{"inputs": parts}]).number_of_trainable_tokens == 2  # the last word, and the end
 
 
 def test_a_sample_with_nothing_to_learn_is_refused(adapter):

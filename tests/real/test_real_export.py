@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 from helpers import GradientError, export_adapter
 from helpers.errors import one_sentence
 from helpers.service import paths
+from helpers.service.catalog import ALL_MODELS
 from helpers.service.local import model_files
 from helpers.service.weights_identity import DEFAULT
 from tests.conftest import TOKEN
@@ -79,7 +80,7 @@ def test_an_adapter_is_kept_through_a_start_with_another_model(start_service, tm
     second.stop()
 
     third = start_service(tmp_path / "data")
-    adapters = {model.name: model for model in third.gradient().list_models(only_base=False)[3:]}
+    adapters = {model.name: model for model in third.gradient().list_models(only_base=False)[len(ALL_MODELS) :]}
     assert ask(adapters["mine"], QUESTION) == before
     with pytest.raises(GradientError, match="with --model and the GGUF file of another"), one_sentence(third.url):
         ask(adapters["of the other"], QUESTION)

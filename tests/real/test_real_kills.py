@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.service.catalog import ALL_MODELS
 from tests.conftest import WORKSPACE, ServiceProcess
 from tests.real.test_real_engine import FACTS, ask, sample
 from tests.service.test_tuner_process import gone
@@ -100,7 +101,7 @@ def test_thirty_kills_lose_no_answered_fine_tune(start_service):
     answers: dict[str, str] = {}  # by digest: what files said before a kill, equal files must say after it
     before, after, compared = 0, 0, 0
     for number in range(KILLS):
-        adapters = service.gradient().list_models(only_base=False)[3:]
+        adapters = service.gradient().list_models(only_base=False)[len(ALL_MODELS) :]
         assert {adapter.id for adapter in adapters} == set(expected.digests)
         adapters = [adapter for adapter in adapters if adapter.id != kept.id]
         answered = threading.Event()
@@ -124,7 +125,7 @@ def test_thirty_kills_lose_no_answered_fine_tune(start_service):
         assert digests(data) == expected.digests
         on_disk = versions_on_disk(data)
         assert all(len(versions) == 1 for versions in on_disk.values()), on_disk
-        for adapter in service.gradient().list_models(only_base=False)[3:]:
+        for adapter in service.gradient().list_models(only_base=False)[len(ALL_MODELS) :]:
             text, known = ask(adapter, FACTS[0][0], max_generated_token_count=8), expected.digests[adapter.id]
             compared += known in answers
             assert answers.setdefault(known, text) == text

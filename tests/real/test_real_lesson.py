@@ -12,6 +12,7 @@ import pytest
 
 from helpers import GradientLLM, connect, stop_local_service
 from helpers.service import launcher, paths
+from helpers.service.catalog import ALL_MODELS
 from helpers.service.local import model_files
 from helpers.service.local.decoder import Decoder
 from tests.conftest import TOKEN, WORKSPACE
@@ -30,11 +31,7 @@ def adapter_folder(data, adapter):
 def test_the_whole_lesson_and_the_same_answers_after_a_restart(start_service):
     service = start_service()
     gradient = service.gradient()
-    assert [model.slug for model in gradient.list_models(only_base=True)] == [
-        "bloom-560",
-        "llama2-7b-chat",
-        "nous-hermes2",
-    ]
+    assert [(model.id, model.slug) for model in gradient.list_models(only_base=True)] == list(ALL_MODELS)
     base = gradient.get_base_model(base_model_slug="nous-hermes2")
     adapter = base.create_model_adapter(name="my model")
     other = base.create_model_adapter(name="never tuned")
@@ -56,7 +53,7 @@ def test_the_whole_lesson_and_the_same_answers_after_a_restart(start_service):
 
     again = start_service(service.data)
     gradient = again.gradient()
-    adapters = {model.id: model for model in gradient.list_models(only_base=False)[3:]}
+    adapters = {model.id: model for model in gradient.list_models(only_base=False)[len(ALL_MODELS) :]}
     assert set(adapters) == {adapter.id, other.id}
     assert ask(adapters[adapter.id], QUESTION).strip() == ANSWER
     assert ask(adapters[other.id], QUESTION) == untuned
@@ -105,7 +102,7 @@ def test_connect_starts_one_service_for_all_and_it_outlives_the_asking(tmp_path,
     assert launcher.find(paths.data_dir()) is None
     again = connect(quiet=True)  # what connect() set before is not taken for the user's own endpoint
     assert launcher.find(paths.data_dir()).pid != service.pid
-    assert len(again.list_models(only_base=True)) == 3
+    assert len(again.list_models(only_base=True)) == len(ALL_MODELS)
     stop_local_service()
 
 

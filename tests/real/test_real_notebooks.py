@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from helpers import exercises
+from helpers.service.catalog import ALL_MODELS
 from tests.conftest import TOKEN
 from tests.stub.record import execute
 from tests.support.notebooks import FOLDER, numbers, read, said, solutions
@@ -28,7 +29,7 @@ def run(tmp_path, monkeypatch, real_service):
 
 
 def adapters(real_service) -> int:
-    return len(real_service.gradient("local_workspace").list_models(only_base=False)) - 3
+    return len(real_service.gradient("local_workspace").list_models(only_base=False)) - len(ALL_MODELS)
 
 
 def test_lesson_1_completes_and_cleans_up(run, real_service):

@@ -12,7 +12,7 @@ from gradientai import CapabilityFilterOption
 from gradientai.openapi.client.exceptions import BadRequestException, NotFoundException, ServiceException
 
 from helpers.service import calls, refusals
-from helpers.service.catalog import CLASSIC_MODELS
+from helpers.service.catalog import ALL_MODELS
 from helpers.service.http.guard import MAX_BODY_BYTES
 from tests.conftest import TOKEN, WORKSPACE
 from tests.support.http_call import BASE_ID, HEADERS, call, fetch
@@ -25,10 +25,23 @@ def message_of(error) -> str:
 # --- what works, through the SDK
 
 
-def test_base_models_have_their_classic_order_ids_and_slugs(gradient):
+def test_the_classic_base_models_come_last_with_their_order_ids_and_slugs(gradient):
+    """LangChain's page takes the last one, and its readers compare the list."""
     models = gradient.list_models(only_base=True)
-    assert [(model.id, model.slug) for model in models] == list(CLASSIC_MODELS)
+    assert [(model.id, model.slug) for model in models[-3:]] == [
+        ("99148c6d-c2a0-4fbe-a4a7-e7c05bdb8a09_base_ml_model", "bloom-560m"),
+        ("f0b97d96-51a8-4040-8b22-7940ee1fa24e_base_ml_model", "llama2-7b-chat"),
+        ("cc2dafce-9e6e-4a23-a918-cad6ba89e42e_base_ml_model", "nous-hermes2"),
+    ]
     assert all(len(model.id) == 50 for model in models)
+
+
+@pytest.mark.parametrize("slug", ["bloom-560m", "llama2-7b-chat", "nous-hermes2", "llama3-8b-chat", "llama3-70b-chat"])
+def test_every_slug_that_public_programs_ask_for_answers_and_takes_adapters(gradient, slug):
+    base = gradient.get_base_model(base_model_slug=slug)
+    assert base.complete(query="hello").generated_output == "echo: hello"
+    adapter = base.create_model_adapter(name="mine")
+    assert gradient.get_model_adapter(model_adapter_id=adapter.id).base_model_id == base.id
 
 
 def test_base_model_names_tell_which_weights_answer(server):
@@ -39,12 +52,12 @@ def test_base_model_names_tell_which_weights_answer(server):
 @pytest.mark.parametrize("capability", list(CapabilityFilterOption))
 def test_every_model_has_every_capability(gradient, base, capability):
     base.create_model_adapter(name="mine")
-    assert len(gradient.list_models(only_base=False, capability=capability)) == 4
+    assert len(gradient.list_models(only_base=False, capability=capability)) == len(ALL_MODELS) + 1
 
 
 def test_only_base_leaves_adapters_out(gradient, base):
     base.create_model_adapter(name="mine")
-    assert len(gradient.list_models(only_base=True)) == 3
+    assert len(gradient.list_models(only_base=True)) == len(ALL_MODELS)
 
 
 def test_an_adapter_is_created_listed_fetched_and_deleted(gradient, base):
@@ -100,6 +113,47 @@ def test_structured_samples_reach_the_engine(base, engine):
         ("A<|im_end|>", True, False),
     ]
     assert (sample.multiplier, state.rank, state.learning_rate) == (2.5, 32, 0.5)
+
+
+def test_what_stands_beside_the_inputs_of_a_sample_is_ignored(server, base, engine):
+    """Data sets have columns of their own, and the Node SDK passes them on."""
+    adapter = base.create_model_adapter(name="a")
+    samples = [{"inputs": "x", "id": 7, "source": {"page": None}}, {"inputs": [{"value": "y"}], "label": "z"}]
+    assert call(server, "POST", f"/api/models/{adapter.id}/fine-tune", {"samples": samples})[0] == 200
+    assert [[part.text for part in sample.parts] for sample in engine.tunings[-1][0]] == [["x"], ["y"]]
+
+
+@pytest.mark.parametrize("optim", ["adamw_torch", None, {"name": "sgd"}])
+def test_an_optimizer_is_ignored(server, engine, optim):
+    body = {"name": "n", "baseModelId": BASE_ID}
+    settings = {"trainingArguments": {"learningRate": 1e-5, "optim": optim}}
+    assert call(server, "POST", "/api/models", {"model": body, "initialHyperparameters": settings})[0] == 200
+
+
+def test_one_call_takes_thousands_of_samples(base, engine):
+    base.create_model_adapter(name="a").fine_tune(samples=[{"inputs": f"fact {number}"} for number in range(3000)])
+    assert len(engine.tunings[-1][0]) == 3000
+
+
+FINE_TUNE = {"samples": [{"inputs": [{"value": "x"}], "fineTuningParameters": {"multiplier": 1.0}}]}
+CREATE = {"model": {"name": "n", "baseModelId": BASE_ID}, "initialHyperparameters": {"trainingArguments": {}}}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("fine-tune", {**FINE_TUNE, "sampels": []}),
+        ("fine-tune", {"samples": [{"inputs": [{"value": "x", "trainabel": False}]}]}),
+        ("fine-tune", {"samples": [{"inputs": "x", "fineTuningParameters": {"multiplyer": 1.0}}]}),
+        ("", {**CREATE, "rank": 4}),
+        ("", {**CREATE, "initialHyperparameters": {"trainingArguments": {"learningRat": 0.1}}}),
+    ],
+)
+def test_a_misspelt_field_is_refused_by_its_name_everywhere_else(server, base, path, body):
+    path = f"/api/models/{base.create_model_adapter(name='a').id}/{path}" if path else "/api/models"
+    status, answer, _ = call(server, "POST", path, body)
+    assert (status, answer["type"]) == (400, "bodyParsingError")
+    assert "there is no field" in answer["message"]
 
 
 def test_another_workspace_sees_nothing(server, base):

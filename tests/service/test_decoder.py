@@ -209,6 +209,20 @@ def test_a_damaged_file_is_told_to_its_owner_and_harms_no_other(subject, tmp_pat
     assert [ask(subject, path) for path in (good, late, good)] == ["good", "late", "good"]
 
 
+def test_what_must_be_seen_is_asked_for_by_a_grammar_and_a_stop_by_its_text(subject, monkeypatch):
+    asked = []
+    real = FakeServer.handle_completions
+    monkeypatch.setattr(
+        FakeServer, "handle_completions", lambda self, *call: asked.append(call[0]) or real(self, *call)
+    )
+    subject.complete("q", Sampling(8))
+    subject.complete("q", Sampling(8, stop="</s>", visible=True))
+    assert [(request.get("grammar"), request["stop"]) for request in asked] == [
+        (None, []),
+        (decoder.VISIBLE, ["</s>"]),
+    ]
+
+
 def test_who_gives_up_while_a_generation_is_waited_for_is_let_go_at_once(subject, tmp_path):
     files = [adapter(tmp_path, f"{number}") for number in range(3)]
     given_up = threading.Event()

@@ -12,6 +12,7 @@ from gradientai.openapi.client.exceptions import ServiceException
 
 from helpers import GradientError, GradientLLM, sdk
 from helpers.service import scheduler
+from helpers.service.catalog import ALL_MODELS
 from tests.conftest import TOKEN, WORKSPACE
 from tests.support.http_call import BASE_ID, HEADERS, call, request_bytes
 from tests.support.waiting import wait_until
@@ -69,7 +70,7 @@ def test_past_the_bound_it_is_503_with_retry_after_and_a_sentence(server, full):
 def test_a_full_service_goes_on_listing_and_creating(server, full):
     model = {"model": {"name": "mine", "baseModelId": BASE_ID}}
     assert call(server, "POST", "/api/models", model)[0] == 200
-    assert len(call(server, "GET", "/api/models")[1]["models"]) == 4
+    assert len(call(server, "GET", "/api/models")[1]["models"]) == len(ALL_MODELS) + 1
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ Marked `model`, because they need the real weights; the network by itself is in 
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from helpers.service import paths
 from helpers.service.local import model_files
 from helpers.service.local.decoder import Decoder, Sampling
 from helpers.service.tuner import adapter_files, recipe
+from helpers.service.tuner.batches import Prepared
 from helpers.service.tuner.job import GGUF_FILE, TokenSample, TuningJob
 from tests.real.test_real_engine import FACTS, TEMPLATE
 
@@ -82,8 +84,8 @@ def test_a_call_leaves_the_smallest_part_of_its_change_that_knows_the_sample(dec
         return adapter_files.read_lora(into, subject._model)
 
     def greatest_loss(lora) -> float:
-        prepared = subject._prepared((sample,), lora.layers[0])
-        return recipe._losses(subject._model, lora, prepared, lambda: None)[0].most
+        prepared = Prepared(subject._model, (sample,), lora.layers[0], io.BytesIO(), lambda progress: None)
+        return recipe._losses(subject._model, lora, prepared, lambda progress: None)[0].most
 
     whole, less = tuned("whole", 0), tuned("less", 4)
     assert greatest_loss(whole) < recipe.CLOSE * recipe.LEARNED < greatest_loss(less) < recipe.LEARNED

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 
 import numpy as np
 import pytest
 
-from helpers.service.tuner import adapter_files, llama, recipe, weights_file
+from helpers.service.tuner import adapter_files, attention, batches, llama, recipe, weights_file
 from helpers.service.tuner.adamw import AdamW
-from helpers.service.tuner.job import GGUF_FILE, NOT_TRAINABLE, GivenUp, NanLoss, Signals, TokenSample, TuningJob
+from helpers.service.tuner.batches import Prepared
+from helpers.service.tuner.job import (
+    GGUF_FILE,
+    NOT_TRAINABLE,
+    Ended,
+    GivenUp,
+    NanLoss,
+    Signals,
+    TokenSample,
+    TuningJob,
+    TuningProgress,
+)
 from tests.support.small_model import RANK, VOCABULARY, random_lora, write_model
 
 IDS = [(5, 17, 3, 88, 41, 9), (2, 60, 33, 7), (12, 4, 81)]
@@ -20,6 +32,11 @@ SAMPLES = [
     TokenSample(IDS[2], (*IDS[2][:2], NOT_TRAINABLE), 0.5),
 ]
 NUDGE = 1e-6
+PROGRESS = TuningProgress("learning", 1, 3, 2)
+
+
+def no_pause(progress: TuningProgress) -> None:
+    """Between steps where no one waits."""
 
 
 @pytest.fixture(params=[(True, 2), (False, 4)], ids=["tied, shared keys", "untied, a key a head"])
@@ -28,7 +45,8 @@ def model(request, tmp_path) -> llama.Llama:
 
 
 def batch_of(model, samples, layers):
-    batch = recipe.batched(model, samples, (model.embed(sample.ids) for sample in samples))
+    packing = model.packing([len(sample.ids) for sample in samples])
+    batch = batches.packed(model, samples, packing, batches.embedded(model, samples, packing))
     for number in range(layers[0]):
         batch.hidden = model.through(number, batch.hidden, batch.packing)
     return batch
@@ -44,6 +62,7 @@ def weighted_mean(model, lora, batch) -> float:
 @pytest.mark.parametrize("rows", [256, 2], ids=["all kept", "computed again"])
 def test_gradients_are_what_a_nudge_of_one_number_says(model, layers, rows, monkeypatch):
     """Every matrix of every layer, with samples of different lengths, weights and trainable parts in one batch."""
+    monkeypatch.setattr(attention, "BLOCK", rows)
     monkeypatch.setattr(llama, "KEPT_COLUMNS", rows)
     monkeypatch.setattr(llama, "HEAD_COLUMNS", rows)
     lora, batch = random_lora(model, layers), batch_of(model, SAMPLES, layers)
@@ -73,19 +92,48 @@ def test_a_sample_is_not_changed_by_those_beside_it(model):
         )
 
 
-def test_looking_at_many_batches_at_once_gives_the_loss_of_each(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kept", [1000, 0], ids=["in memory", "in a file"])
+def test_looking_at_many_batches_at_once_gives_the_loss_of_each(tmp_path, monkeypatch, kept):
     """Also where not all fit into one look, and the same as stepping sees."""
+    monkeypatch.setattr(batches, "KEPT_TOKENS", kept)
     tuner = recipe.Tuner(write_model(tmp_path / "small", type_name="F64"))
-    monkeypatch.setattr(recipe, "BATCH", 2)
+    monkeypatch.setattr(batches, "BATCH", 2)
     lora = random_lora(tuner._model, (2, 3))
     for tokens in (1000, 20, 1):
-        monkeypatch.setattr(recipe, "LOOK_TOKENS", tokens)
-        prepared = tuner._prepared([*SAMPLES, *SAMPLES[::-1]], 2)
+        monkeypatch.setattr(batches, "LOOK_TOKENS", tokens)
+        spare = io.BytesIO()
+        prepared = Prepared(tuner._model, [*SAMPLES, *SAMPLES[::-1]], 2, spare, no_pause)
+        assert bool(spare.getvalue()) == (not kept)
         assert len(prepared.looks) == {1000: 1, 20: 2, 1: 3}[tokens]
-        looked = recipe._losses(tuner._model, lora, prepared, lambda: None)
-        stepped = [recipe.loss_and_gradients(tuner._model, lora, batch)[0] for batch in prepared.batches]
+        looked = recipe._losses(tuner._model, lora, prepared, no_pause)
+        stepped = [recipe.loss_and_gradients(tuner._model, lora, prepared.batch(number))[0] for number in range(3)]
         for one, other in zip(looked, stepped, strict=True):
             assert one == pytest.approx(other, rel=1e-9)
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 4, 6])
+def test_a_sample_in_blocks_is_what_it_is_as_a_whole(model, monkeypatch, block):
+    lora = random_lora(model, (2, 3))
+
+    def computed() -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        batch = batch_of(model, SAMPLES, lora.layers)
+        return model.above(batch.hidden, batch.packing, lora)[0], recipe.loss_and_gradients(model, lora, batch)[1]()
+
+    whole, gradients = computed()
+    monkeypatch.setattr(attention, "BLOCK", block)
+    in_blocks, their_gradients = computed()
+    np.testing.assert_allclose(in_blocks, whole, rtol=1e-9, atol=1e-12)
+    for name, values in gradients.items():
+        np.testing.assert_allclose(their_gradients[name], values, rtol=1e-7, atol=1e-12)
+
+
+def test_batches_have_as_many_samples_as_fit_and_a_long_one_stands_alone(monkeypatch):
+    monkeypatch.setattr(batches, "BATCH", 3)
+    monkeypatch.setattr(batches, "BATCH_TOKENS", 10)
+    lengths = [4, 4, 4, 25, 1, 1, 1, 1, 10]
+    samples = [TokenSample((1,) * length, (1,) * length) for length in lengths]
+    made = batches._within([[sample] for sample in samples], batches.BATCH_TOKENS, batches.BATCH)
+    assert [[len(sample.ids) for sample in batch] for batch in made] == [[4, 4], [4], [25], [1, 1, 1], [1], [10]]
 
 
 def test_a_token_is_not_changed_by_those_after_it(model):
@@ -96,7 +144,7 @@ def test_a_token_is_not_changed_by_those_after_it(model):
 
 
 def test_only_what_is_trainable_has_a_loss_and_the_weight_of_its_sample(model):
-    batch = recipe.batched(model, SAMPLES, (model.embed(sample.ids) for sample in SAMPLES))
+    batch = batch_of(model, SAMPLES, (0,))
     assert batch.trainable.tolist() == [1, 2, 3, 4, 6, 7, 8, 10]
     assert batch.targets.tolist() == [3, 88, 41, 9, 60, 33, 7, 4]
     assert batch.weights.tolist() == [2.0] * 4 + [1.0] * 3 + [0.5]
@@ -206,6 +254,56 @@ def test_an_update_that_can_spare_nothing_is_kept_whole_without_a_look():
     assert recipe._least_part(loss_at, 10.0, 0.99 * recipe.LEARNED) == 1.0
 
 
+def tuned(tuner, tmp_path, name: str, samples, rate=2e-2, start=None):
+    (into := tmp_path / name).mkdir()
+    return tuner.tune(TuningJob(tuple(samples), RANK, rate, start, into)), into
+
+
+MANY = [TokenSample(ids, ids) for ids in IDS * 3]  # three batches
+
+
+def test_a_call_on_samples_that_are_known_takes_one_step(tuner, tmp_path):
+    """Their loss falls a little more, and that is all."""
+    first, folder = tuned(tuner, tmp_path, "first", MANY, 0.05)
+    assert (first.ended, first.learned) == (Ended.LEARNED, len(MANY))
+    assert first.steps > 1
+    again, folder = tuned(tuner, tmp_path, "again", MANY, 0.05, folder)
+    assert (again.steps, again.ended, again.learned) == (1, Ended.LEARNED, len(MANY))
+    further, _ = tuned(tuner, tmp_path, "further", MANY, 0.05, folder)
+    assert further.sum_loss < again.sum_loss < first.sum_loss
+
+
+def test_a_rate_that_is_too_small_ends_with_its_passes_and_says_that_nothing_is_learned(tuner, tmp_path):
+    result, _ = tuned(tuner, tmp_path, "slow", MANY, 1e-5)
+    assert (result.ended, result.learned) == (Ended.PASSES, 0)
+    assert result.steps == recipe.MAX_PASSES * 3
+
+
+def test_a_call_whose_time_is_up_keeps_what_it_has(tuner, tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe, "LEARN_SECONDS", -1.0)
+    result, folder = tuned(tuner, tmp_path, "late", MANY, 1e-5)
+    assert (result.ended, result.steps) == (Ended.TIME, 1)
+    assert (folder / GGUF_FILE).exists()
+
+
+def test_it_tells_how_far_it_is(tmp_path, monkeypatch):
+    told: list[TuningProgress] = []
+    monkeypatch.setattr(recipe, "TELL_SECONDS", 0.0)
+    tuned(recipe.Tuner(write_model(tmp_path / "small"), tell=told.append), tmp_path, "into", MANY, 1e-5)
+    assert [progress.doing for progress in told[:4]] == ["reading", "reading", "looking", "learning"]
+    assert {progress.of for progress in told} == {len(MANY)}
+    assert [progress.samples for progress in told if progress.doing == "learning"] == [0, 4, 8] * recipe.MAX_PASSES
+    assert told[-1].steps == recipe.MAX_PASSES * 3 - 1
+
+
+def test_nothing_but_the_adapter_is_left_of_a_call_that_is_too_large_for_memory(tuner, tmp_path, monkeypatch):
+    plain, _ = tuned(tuner, tmp_path, "in memory", MANY)
+    monkeypatch.setattr(batches, "KEPT_TOKENS", 0)
+    filed, folder = tuned(tuner, tmp_path, "in a file", MANY)
+    assert filed == plain
+    assert len(list(folder.iterdir())) == 4
+
+
 @pytest.mark.parametrize("how", ["runs away", "is no number"])
 def test_a_loss_that_runs_away_or_is_no_number_writes_nothing(tuner, tmp_path, monkeypatch, how):
     (into := tmp_path / "into").mkdir()
@@ -243,15 +341,15 @@ def test_a_step_gives_way_to_answers_for_a_while_and_not_for_ever(tmp_path, monk
     subject = recipe.Tuner(write_model(tmp_path / "small"), Signals.alone(threads=2))
     monkeypatch.setattr(subject, "_use", lambda threads: None)
     subject._step_began = 99.0  # the last step took a second
-    subject._before_step()
+    subject._before_step(PROGRESS)
     assert not slept
     now[0] += 0.3
     subject._signals.completing.value = 1
-    subject._before_step()
+    subject._before_step(PROGRESS)
     assert sum(slept) == pytest.approx(0.3 * recipe.GIVE_WAY, abs=2 * recipe.LOOK_SECONDS)
     subject._signals.given_up.value = 1
     with pytest.raises(GivenUp):
-        subject._before_step()
+        subject._before_step(PROGRESS)
 
 
 def test_a_step_uses_the_threads_that_it_is_told(tmp_path, monkeypatch):
@@ -259,12 +357,12 @@ def test_a_step_uses_the_threads_that_it_is_told(tmp_path, monkeypatch):
     subject = recipe.Tuner(write_model(tmp_path / "small"), signals)
     used: list[int] = []
     monkeypatch.setattr(subject, "_use", used.append)
-    subject._before_step()
+    subject._before_step(PROGRESS)
     signals.completing.value, signals.threads.value = 1, 3
     monkeypatch.setattr(recipe, "GIVE_WAY", 0.0)
-    subject._before_step()
+    subject._before_step(PROGRESS)
     signals.threads.value = 1
-    subject._before_step()
+    subject._before_step(PROGRESS)
     assert used == [4, 1, 1]
 
 

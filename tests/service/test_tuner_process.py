@@ -15,6 +15,8 @@ import pytest
 
 from helpers.service.local import engine
 from helpers.service.local.cores import Cores
+from helpers.service.local.embedder import Embedder
+from helpers.service.local.embedder_files import EmbedderFiles
 from helpers.service.local.engine import LocalEngine
 from helpers.service.local.model_files import Weights
 from helpers.service.refusals import CallerGone, Failed, TookTooLong
@@ -22,7 +24,7 @@ from helpers.service.tuner import process
 from helpers.service.tuner.job import Signals, TokenSample, TuningJob
 from helpers.service.tuner.process import TunerProcess
 from tests.support import fake_tuner
-from tests.support.fake_tuner import DIE, FOREVER, QUICK
+from tests.support.fake_tuner import DIE, FOREVER, QUICK, SLOW
 
 NEVER = threading.Event()
 
@@ -60,6 +62,17 @@ def test_a_tuner_that_does_not_load_is_given_up(subject, monkeypatch):
     subject._folder = fake_tuner.LOADING_FOREVER
     with pytest.raises(TookTooLong, match="did not load within 0.1 seconds"):
         subject.tune(job(QUICK), NEVER)
+
+
+def test_the_log_says_how_far_a_fine_tune_is_and_how_it_ended(subject, caplog):
+    caplog.set_level("INFO", "gradient.service")
+    subject.tune(job(SLOW), NEVER)
+    told = [(record.getMessage(), record.fields) for record in caplog.records]
+    assert told == [
+        ("tuning", {"doing": "learning", "samples": 1, "of": 3, "steps": 10}),
+        ("tuning", {"doing": "learning", "samples": 2, "of": 3, "steps": 20}),
+        ("tuned", {"samples": 1, "learned": 1, "steps": 1, "ended": "learned", "rate": 1e-3}),
+    ]
 
 
 @pytest.mark.parametrize("when", ["in a fine-tune", "at rest"])
@@ -106,7 +119,7 @@ def test_no_memory_for_a_process_is_a_sentence_and_no_failed_create(subject, mon
 
 
 @pytest.mark.parametrize("preload", [True, False])
-def test_the_tuner_loads_beside_the_decoder_or_waits_until_it_is_needed(preload, subject, monkeypatch):
+def test_the_tuner_loads_beside_the_decoder_or_waits_until_it_is_needed(preload, subject, monkeypatch, tmp_path):
     """Who fine-tunes as soon as the service is ready has waited for part of its loading already."""
     running: list[bool] = []
 
@@ -116,7 +129,9 @@ def test_the_tuner_loads_beside_the_decoder_or_waits_until_it_is_needed(preload,
 
     monkeypatch.setattr(engine, "Decoder", decoder)
     files = Weights("a model", Path("gguf"), Path("folder"))
-    LocalEngine(files, subject, Cores(watch=False), preload=preload).close()
+    cores = Cores(watch=False)
+    embedder = Embedder(EmbedderFiles(tmp_path), lambda: cores.threads)
+    LocalEngine(files, subject, embedder, cores, preload=preload).close()
     assert running == [preload]
 
 

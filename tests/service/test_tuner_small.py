@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from helpers.service.tuner import recipe, small
+from helpers.service.tuner import batches, recipe, small
 from helpers.service.tuner.adamw import AdamW
 from helpers.service.tuner.job import TokenSample
 
@@ -13,7 +13,8 @@ IDS = tuple(small.WORDS.index(word) for word in ["<start>", "the", "cat", "sat",
 
 def batch_of(model):
     sample = TokenSample(IDS, IDS)
-    return recipe.batched(model, [sample], iter([model.through(0, model.embed(IDS), model.packing([len(IDS)]))]))
+    packing = model.packing([len(IDS)])
+    return batches.packed(model, [sample], packing, model.through(0, model.embed(IDS), packing))
 
 
 def test_every_number_has_two_decimals_and_is_the_same_again():

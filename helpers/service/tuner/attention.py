@@ -3,16 +3,22 @@
 Each token gathers from the tokens before it, within its sample alone (arXiv 1706.03762). Positions enter by turning
 queries and keys (rotary embedding, arXiv 2104.09864); several query heads share a key head (arXiv 2305.13245).
 
-Shapes: N tokens in all, T in one sample, each a column; H query heads and K key heads of width W, G = H / K.
+The shares that tokens take of each other grow with the square of a sample's length: 116 MB a layer at 1792 tokens and
+nine heads. So a sample is gone through in blocks of BLOCK tokens, each of which looks at no more than the tokens up to
+its end, and the shares of a sample of several blocks are computed once more on the way back instead of kept.
+
+Shapes: N tokens in all, T in one sample, each a column; H query heads and K key heads of width W, G = H / K; B tokens
+in a block, which see S.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+BLOCK = 256  # tokens whose shares are in memory at once: 17 MB for the last ones of 1792 with nine heads
 COLUMNS = 8  # N is a multiple of it, which matrix products reward: 24 columns take less time than 23
 
 
@@ -24,19 +30,16 @@ class Heads(NamedTuple):
     width: int
 
 
-class Gathering(NamedTuple):
-    """What each token of one sample gathered, and from where.
+class Kept(NamedTuple):
+    """What a sample's way forward leaves for its way back.
 
     Attributes:
-        query: (K, G T, W).
-        key, value: (K, W, T).
-        shares: how much of each token's value each token took, (K, G T, T); a row adds up to 1.
+        heads: its queries, keys and values, (H + 2 K, W, T).
+        shares: of a sample of one block, (K, G T, T); None if there are more.
     """
 
-    query: np.ndarray
-    key: np.ndarray
-    value: np.ndarray
-    shares: np.ndarray
+    heads: np.ndarray
+    shares: np.ndarray | None
 
 
 class Packing:
@@ -63,10 +66,11 @@ class Packing:
         angles = np.outer(theta ** (-np.arange(0, heads.width, 2) / heads.width), positions)
         angles = np.tile(angles, (2, 1)).astype(dtype)  # a head's two halves are the coordinates, as Llama lays them
         self._cosines, self._sines = np.cos(angles), np.sin(angles)
-        self._later = np.triu(np.full((max(lengths),) * 2, -np.inf, dtype), 1)  # a token sees itself and those before
+        longest = min(max(lengths), BLOCK)
+        self._later = np.triu(np.full((longest, longest), -np.inf, dtype), 1)  # a token sees itself and those before
 
-    def attention(self, qkv: np.ndarray) -> tuple[np.ndarray, list[Gathering]]:
-        """What each token gathers, (H W, N), and what `attention_back` needs of each sample.
+    def attention(self, qkv: np.ndarray) -> tuple[np.ndarray, list[Kept]]:
+        """What each token gathers, (H W, N), and what `attention_back` needs.
 
         Args:
             qkv: queries, keys and values of each token below each other, ((H + 2 K) W, N); changed in place.
@@ -76,44 +80,57 @@ class Packing:
         heads[:-keys] = self._turned(heads[:-keys])
         gathered, kept = np.zeros((queries * width, self.columns), qkv.dtype), []
         for own in self.slices:
-            query = self._grouped(heads[:queries, :, own])
-            key, value = heads[queries:-keys, :, own], heads[-keys:, :, own]
-            shares = self._shares(query @ key)
-            gathered[:, own] = self._ungrouped(shares @ value.swapaxes(1, 2))
-            kept.append(Gathering(query, key, value, shares))
+            of_sample, shares = heads[:, :, own], None
+            for block, query, key, value in self._blocks(of_sample):
+                shares = self._shares(query @ key)
+                gathered[:, own][:, block] = self._ungrouped(shares @ value.swapaxes(1, 2))
+            kept.append(Kept(of_sample, shares if of_sample.shape[2] <= BLOCK else None))
         return gathered, kept
 
-    def attention_back(self, d_gathered: np.ndarray, kept: list[Gathering]) -> np.ndarray:
+    def attention_back(self, d_gathered: np.ndarray, kept: list[Kept]) -> np.ndarray:
         """The gradient of `qkv`, from that of what was gathered."""
         queries, keys, width = self._heads
         d_heads = np.zeros((queries + 2 * keys, width, self.columns), d_gathered.dtype)
-        for own, (query, key, value, shares) in zip(self.slices, kept, strict=True):
-            d_out = self._grouped(d_gathered[:, own])
-            d_shares = d_out @ value
-            d_scores = (d_shares - (d_shares * shares).sum(-1, keepdims=True)) * shares * width**-0.5
-            d_query = self._ungrouped(d_scores @ key.swapaxes(1, 2))
-            d_heads[:queries, :, own] = d_query.reshape(queries, width, -1)
-            d_heads[queries:-keys, :, own] = query.swapaxes(1, 2) @ d_scores
-            d_heads[-keys:, :, own] = d_out.swapaxes(1, 2) @ shares
+        for own, left in zip(self.slices, kept, strict=True):
+            d_own = d_heads[:, :, own]
+            for block, query, key, value in self._blocks(left.heads):
+                shares = self._shares(query @ key) if left.shares is None else left.shares
+                d_out = self._grouped(d_gathered[:, own][:, block])
+                d_shares = d_out @ value
+                d_scores = (d_shares - (d_shares * shares).sum(-1, keepdims=True)) * shares * width**-0.5
+                d_query = self._ungrouped(d_scores @ key.swapaxes(1, 2))
+                d_own[:queries, :, block] = d_query.reshape(queries, width, -1)
+                d_own[queries:-keys, :, : block.stop] += query.swapaxes(1, 2) @ d_scores
+                d_own[-keys:, :, : block.stop] += d_out.swapaxes(1, 2) @ shares
         d_heads[:-keys] = self._turned_back(d_heads[:-keys])
         return d_heads.reshape(-1, self.columns)
 
+    def _blocks(self, heads: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
+        """Of each block of a sample: its tokens, their queries, (K, G B, W), and the keys and values that they see,
+        (K, W, S) both."""
+        queries, keys, _ = self._heads
+        for start in range(0, heads.shape[2], BLOCK):
+            block = slice(start, min(start + BLOCK, heads.shape[2]))
+            seen = heads[queries:, :, : block.stop]
+            yield block, self._grouped(heads[:queries, :, block]), seen[:keys], seen[keys:]
+
     def _grouped(self, heads: np.ndarray) -> np.ndarray:
-        """A sample's query heads by the key head that they share, a row for each token: (K, G T, W)."""
+        """A block's query heads by the key head that they share, a row for each token: (K, G B, W)."""
         queries, keys, width = self._heads
         return heads.reshape(keys, queries // keys, width, -1).swapaxes(2, 3).reshape(keys, -1, width)
 
     def _ungrouped(self, groups: np.ndarray) -> np.ndarray:
-        """The way back, to a column for each token: (H W, T)."""
+        """The way back, to a column for each token: (H W, B)."""
         queries, keys, width = self._heads
         return groups.reshape(keys, queries // keys, -1, width).swapaxes(2, 3).reshape(queries * width, -1)
 
     def _shares(self, scores: np.ndarray) -> np.ndarray:
-        """Softmax of the scores over the tokens that each may see, (K, G T, T) both."""
-        tokens = scores.shape[-1]
-        by_head = scores.reshape(len(scores), -1, tokens, tokens)
+        """Softmax of a block's scores over the tokens that each may see, (K, G B, S) both."""
+        groups, seen = self._heads.queries // self._heads.keys, scores.shape[2]
+        tokens = scores.shape[1] // groups
+        by_head = scores.reshape(len(scores), groups, tokens, seen)
         by_head *= self._heads.width**-0.5
-        by_head += self._later[:tokens, :tokens]
+        by_head[..., seen - tokens :] += self._later[:tokens, :tokens]
         scores -= scores.max(-1, keepdims=True)
         shares = np.exp(scores, out=scores)
         shares /= shares.sum(-1, keepdims=True)

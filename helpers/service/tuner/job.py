@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 CONFIG_FILE = "adapter_config.json"  # peft's own two files
@@ -55,13 +56,49 @@ class TuningJob:
     into: Path
 
 
+class Ended(Enum):
+    """Why a fine-tune took no further step: all samples are learned, it has gone over them as often as it may, or its
+    time was up."""
+
+    LEARNED = "learned"
+    PASSES = "passes"
+    TIME = "time"
+
+
 @dataclass(frozen=True)
 class TuningResult:
-    """How many tokens had a loss, its sum in nats before the first update, and the steps taken."""
+    """What a fine-tune did.
+
+    Attributes:
+        trainable_tokens: how many tokens had a loss.
+        sum_loss: its sum in nats before the first update.
+        steps: how many were taken.
+        learned: how many samples were learned when they were last looked at.
+        ended: why there were no more steps.
+    """
 
     trainable_tokens: int
     sum_loss: float
     steps: int
+    learned: int
+    ended: Ended
+
+
+@dataclass(frozen=True)
+class TuningProgress:
+    """How far a fine-tune is.
+
+    Attributes:
+        doing: "reading" (what never changes of the samples), "looking" (at their losses) or "learning", in passes.
+        samples: how many are done with in this.
+        of: how many there are.
+        steps: how many were taken so far.
+    """
+
+    doing: str
+    samples: int
+    of: int
+    steps: int = 0
 
 
 @dataclass(frozen=True)

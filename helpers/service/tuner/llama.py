@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .attention import Gathering, Heads, Packing
+from .attention import Heads, Kept, Packing
 from .lora import LayerLora, Lora, Named
 from .weights_file import WeightsFile, names_of_layer
 
@@ -50,7 +50,7 @@ class LayerTrace(NamedTuple):
     """What a layer's way forward leaves for its way back."""
 
     attention_norm: tuple[np.ndarray, np.ndarray]
-    heads: list[Gathering]
+    heads: list[Kept]
     mlp_norm: tuple[np.ndarray, np.ndarray]
     gate: np.ndarray
     up: np.ndarray

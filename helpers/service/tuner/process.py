@@ -19,11 +19,12 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from .. import logs
 from ..refusals import CallerGone, Failed, LossRanAway, TookTooLong
-from .job import GivenUp, NanLoss, Signals, TuningJob, TuningResult
+from .job import GivenUp, NanLoss, Signals, TuningJob, TuningProgress, TuningResult
 
 START_SECONDS = 120
-TUNE_SECONDS = 600
+TUNE_SECONDS = 1800  # twice as long as the recipe learns; on most machines even the longest call ends before
 POLITE_SECONDS = 0.5
 LOOK_SECONDS = 0.1  # how often a fine-tune's caller looks whether someone still waits for it
 IDLE_SECONDS = 600  # after this long without a fine-tune, its half gigabyte goes back
@@ -87,13 +88,15 @@ class TunerProcess:
                     self._wait(pipe, START_SECONDS, "The tuner did not load", given_up)
                     self._ready = True
                 pipe.send(job)
-                return self._wait(pipe, TUNE_SECONDS, "The fine-tune was not done", given_up)
+                result = self._wait(pipe, TUNE_SECONDS, "The fine-tune was not done", given_up)
             except (EOFError, OSError):
                 self._stop()
                 raise Failed(
                     "The process that fine-tunes ended unexpectedly (out of memory?); the adapter is as it was before. "
                     "Try again, with fewer or shorter samples."
                 ) from None
+        _log_result(job, result)
+        return result
 
     def close(self) -> None:
         """Ends the process at once; a fine-tune that is under way fails."""
@@ -112,7 +115,12 @@ class TunerProcess:
 
     def _wait(self, pipe: Connection, seconds: float, what: str, given_up: threading.Event) -> TuningResult | None:
         deadline = time.monotonic() + seconds
-        while not pipe.poll(LOOK_SECONDS):  # returns at once when there is an answer
+        while True:
+            if pipe.poll(LOOK_SECONDS):  # returns at once when there is something to read
+                answer = pipe.recv()
+                if not isinstance(answer, TuningProgress):
+                    break
+                logs.event("tuning", **vars(answer))
             if given_up.is_set():
                 if not self._ready:
                     raise CallerGone  # whoever comes next waits on for the same process
@@ -120,7 +128,6 @@ class TunerProcess:
             if time.monotonic() > deadline:
                 self._stop()
                 raise TookTooLong(f"{what} within {seconds:g} seconds and was ended; try fewer samples.")
-        answer = pipe.recv()
         self._rest_later()
         if isinstance(answer, GivenUp):
             raise CallerGone
@@ -156,6 +163,12 @@ class TunerProcess:
             process.join(5)
 
 
+def _log_result(job: TuningJob, result: TuningResult) -> None:
+    """Says whether the call learned what it was given: with a rate that is too small it is not to be seen elsewhere."""
+    done = {"learned": result.learned, "steps": result.steps, "ended": result.ended.value}
+    logs.event("tuned", samples=len(job.samples), **done, rate=job.learning_rate)
+
+
 def end_with_the_service() -> None:
     """Called in the process: ends it at once when the service has gone, in the middle of a fine-tune too. A closed pipe
     alone would be noticed only after it, and a service that was killed may have been started again by then."""
@@ -175,7 +188,7 @@ def _serve(pipe: Connection, folder: Path, signals: Signals) -> None:
         try:
             from .recipe import Tuner
 
-            tuner = Tuner(folder, signals)
+            tuner = Tuner(folder, signals, pipe.send)
             pipe.send(None)
         except Exception as error:  # noqa: BLE001 - told to the service, whatever it is
             traceback.print_exc()

@@ -2,7 +2,7 @@
 
 Runs in a process of its own (`process.py` starts it), so that its memory goes when it is idle and its work never holds
 up an answer. The network is in `llama.py`, what learns in `lora.py`, the optimizer in `adamw.py`. Lesson 6 calls
-`fresh`, `batched`, `loss_and_gradients` and `clipped`, which are a step, on the network of `small.py`.
+`fresh`, `loss_and_gradients` and `clipped`, which are a step, on the network of `small.py`.
 
 The recipe, measured on SmolLM2-135M-Instruct: LoRA on the three MLP matrices of the upper half of the layers with
 alpha = 2 × rank, AdamW without weight decay, B matrices at B_RATE times the learning rate, gradients clipped at 1.0.
@@ -11,8 +11,11 @@ a single fact takes 4 steps instead of 7. Of 36 unrelated answers 19 stay right 
 answers only 15 instead of 21. `tests/bench/TRIED.md` says what else was tried.
 
 A call takes at least one step and stops as soon as every trainable token is the likeliest one by a margin (its loss is
-under ln 2), or after MAX_PASSES passes. Samples that contradict each other are never all learned, and at the full rate
-the loss then swings from one to the other and ends wherever it happens to be; so the rate falls in the later passes.
+under ln 2), or after MAX_PASSES passes, or once LEARN_SECONDS have passed since it began: so a rate that is too small,
+and samples that are too many, end it with what was learned until then. A call whose samples were all known before takes
+that one step, on the batch that is known least. Samples that contradict each other are never all learned, and at the
+full rate the loss then swings from one to the other and ends wherever it happens to be; so the rate falls in the later
+passes.
 
 The last step goes further than it has to, and what goes too far costs what the model knew. So a call that has learned
 its samples then shrinks its update to the smallest part on which they are nearly not learned any more. Of 80 unrelated
@@ -29,9 +32,9 @@ sample at 5e-4 to 1e-2.
 from __future__ import annotations
 
 import math
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,14 +44,13 @@ from threadpoolctl import ThreadpoolController
 from .. import malloc
 from . import adapter_files
 from .adamw import AdamW
-from .attention import Packing
-from .job import NOT_TRAINABLE, GivenUp, NanLoss, Signals, TokenSample, TuningJob, TuningResult
+from .batches import Batch, BeforeStep, Prepared, trainable_tokens
+from .job import Ended, GivenUp, NanLoss, Signals, TuningJob, TuningProgress, TuningResult
 from .llama import Llama
 from .lora import TARGETS, Lora, Named
 
-BATCH = 4
-LOOK_TOKENS = 1024  # at once where nothing is learned; 40 MB
 MAX_PASSES = 10
+LEARN_SECONDS = 900  # after which no step begins; others wait for their fine-tune meanwhile
 FULL_PASSES = 4  # at the full learning rate; after them it falls in a line
 LEARNED = math.log(2)  # a token with less loss than this has more than half of the probability
 CLOSE = 0.8  # an update is small enough when its greatest loss is above this part of LEARNED
@@ -60,6 +62,7 @@ SEED = 0  # equal calls give equal adapters
 # makes 1.03 times as long as alone (1 made it 1.45), and of a fine-tune beside answers without a pause 2.5 times.
 GIVE_WAY = 2.0
 LOOK_SECONDS = 0.005  # how often a step that gives way looks whether the answer is there
+TELL_SECONDS = 10.0  # how often a fine-tune says how far it is
 
 
 class Tuner:
@@ -68,11 +71,18 @@ class Tuner:
     Args:
         folder: Hugging Face folder of the base model.
         signals: what the service says while a fine-tune runs; see `Signals`.
+        tell: told now and then how far a fine-tune is.
     """
 
-    def __init__(self, folder: Path, signals: Signals | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        signals: Signals | None = None,
+        tell: Callable[[TuningProgress], None] = lambda progress: None,
+    ) -> None:
         self._signals = signals or Signals.alone()
-        self._step_began = time.monotonic()
+        self._tell = tell
+        self._step_began = self._told = time.monotonic()
         self._blas = ThreadpoolController()
         malloc.keep_blocks()
         self._model = Llama(folder)
@@ -89,15 +99,18 @@ class Tuner:
         """
         lora = fresh(self._model, job.rank) if job.start is None else adapter_files.read_lora(job.start, self._model)
         optimizer = AdamW(lora, job.learning_rate, adapter_files.read_optimizer(job.start))
-        self._step_began = time.monotonic()
-        with np.errstate(over="ignore", invalid="ignore"):  # what stops being a number is looked for, see `_finite`
-            prepared = self._prepared(job.samples, lora.layers[0])
-            result = _optimise(self._model, lora, optimizer, prepared, self._before_step)
+        self._step_began = self._told = time.monotonic()
+        deadline = self._step_began + LEARN_SECONDS
+        # What stops being a number is looked for, see `_finite`.
+        with np.errstate(over="ignore", invalid="ignore"), tempfile.TemporaryFile(dir=job.into) as spare:
+            prepared = Prepared(self._model, job.samples, lora.layers[0], spare, self._before_step)
+            result = _optimise(self._model, lora, optimizer, prepared, self._before_step, deadline)
         adapter_files.write(job.into, lora, optimizer.state, self._model)
         return result
 
-    def _before_step(self) -> None:
-        """Gives way to answers, ends if no one waits any more, and takes the threads that are right for this step."""
+    def _before_step(self, progress: TuningProgress) -> None:
+        """Gives way to answers, ends if no one waits any more, takes the threads that are right for this step, and says
+        now and then how far it is."""
         give_way_until = time.monotonic() + GIVE_WAY * (time.monotonic() - self._step_began)
         while self._signals.completing.value and time.monotonic() < give_way_until and not self._signals.given_up.value:
             time.sleep(LOOK_SECONDS)
@@ -106,25 +119,13 @@ class Tuner:
         threads = self._signals.threads.value
         self._use(max(1, threads // 2) if self._signals.completing.value else threads)
         self._step_began = time.monotonic()
+        if self._step_began - self._told >= TELL_SECONDS:
+            self._told = self._step_began
+            self._tell(progress)
 
     def _use(self, threads: int) -> None:
         for library in self._blas.lib_controllers:
             library.set_num_threads(threads)
-
-    def _prepared(self, samples: Sequence[TokenSample], first: int) -> Prepared:
-        """The samples with what the layers under `first` make of them. Each of these layers works once a call, so its
-        memory is given back as soon as all samples have been through it."""
-        batches = [samples[at : at + BATCH] for at in range(0, len(samples), BATCH)]
-        embedded = (self._model.embed(sample.ids) for sample in samples)
-        looks = [batched(self._model, group, embedded) for group in _together(batches)]
-        for number in range(first):
-            for look in looks:
-                self._before_step()
-                look.hidden = self._model.through(number, look.hidden, look.packing)
-            if number < self._model.upper_half:
-                self._model.forget(number)
-        below = (look.hidden[:, own] for look in looks for own in look.packing.slices)
-        return Prepared([batched(self._model, batch, below) for batch in batches], looks)
 
 
 def fresh(model: Llama, rank: int) -> Lora:
@@ -138,64 +139,6 @@ def fresh(model: Llama, rank: int) -> Lora:
         a[name] = uniform.astype(model.dtype)
         b[name] = np.zeros((len(layers), rows, rank), model.dtype)
     return Lora(layers, 2.0, a, b)
-
-
-@dataclass
-class Batch:
-    """Samples beside each other, N tokens in all.
-
-    Attributes:
-        packing: where each sample lies.
-        hidden: what the layers below the adapted ones make of the tokens, (D, N). It never changes, so it is computed
-            once a call.
-        trainable: the tokens whose successor is to be learned.
-        targets: that successor, for each of them.
-        weights: the weight of the sample that each of them is in.
-    """
-
-    packing: Packing
-    hidden: np.ndarray
-    trainable: np.ndarray
-    targets: np.ndarray
-    weights: np.ndarray
-
-
-def batched(model: Llama, samples: Sequence[TokenSample], hidden: Iterator[np.ndarray]) -> Batch:
-    """A batch of these samples.
-
-    Args:
-        model: the network.
-        samples: what lies beside each other.
-        hidden: gives of each sample what `Batch.hidden` has for it, (D, tokens).
-    """
-    packing = model.packing([len(sample.ids) for sample in samples])
-    beside = np.zeros((model.width, packing.columns), model.dtype)
-    for own in packing.slices:
-        beside[:, own] = next(hidden)
-    # The last token of a sample has no successor.
-    after = np.concatenate([(*sample.labels[1:], NOT_TRAINABLE) for sample in samples])
-    weights = np.concatenate([np.full(len(sample.ids), sample.multiplier, model.dtype) for sample in samples])
-    trainable = np.flatnonzero(after != NOT_TRAINABLE)
-    return Batch(packing, beside, trainable, after[trainable], weights[trainable])
-
-
-def _together(batches: Sequence[Sequence[TokenSample]]) -> Iterator[list[TokenSample]]:
-    """The samples of several batches, as many as have LOOK_TOKENS together."""
-    group: list[TokenSample] = []
-    for batch in batches:
-        if group and sum(len(sample.ids) for sample in (*group, *batch)) > LOOK_TOKENS:
-            yield group
-            group = []
-        group += batch
-    yield group
-
-
-class Prepared(NamedTuple):
-    """All samples twice: in small batches, each a step, and in large ones, to look at without learning: products with
-    many columns are sooner done than as many with few."""
-
-    batches: list[Batch]
-    looks: list[Batch]
 
 
 class Loss(NamedTuple):
@@ -219,16 +162,19 @@ def _loss(losses: np.ndarray, weights: np.ndarray) -> Loss:
     return Loss(len(losses), _finite(losses.sum()), mean, float(losses.max()))
 
 
-def _losses(model: Llama, lora: Lora, prepared: Prepared, before_step: Callable[[], None]) -> list[Loss]:
+def _losses(model: Llama, lora: Lora, prepared: Prepared, before_step: BeforeStep, steps: int = 0) -> list[Loss]:
     """The loss of each batch as it is now."""
-    losses = []
-    for look in prepared.looks:
-        before_step()
+    losses, weights, seen, of = [], [], 0, prepared.samples
+    for number, samples in enumerate(prepared.looks):
+        before_step(TuningProgress("looking", seen, of, steps))
+        look = prepared.look(number)
         hidden, _ = model.above(look.hidden, look.packing, lora, keep=False)
         losses.append(model.losses(hidden[:, look.trainable], look.targets)[0])
-    ends = np.cumsum([len(batch.targets) for batch in prepared.batches])
-    of_batches = np.split(np.concatenate(losses), ends[:-1])
-    return [_loss(own, batch.weights) for own, batch in zip(of_batches, prepared.batches, strict=True)]
+        weights.append(look.weights)
+        seen += len(samples)
+    ends = np.cumsum([trainable_tokens(batch) for batch in prepared.batches])[:-1]
+    of_batches = (np.split(np.concatenate(values), ends) for values in (losses, weights))
+    return [_loss(*own) for own in zip(*of_batches, strict=True)]
 
 
 def loss_and_gradients(model: Llama, lora: Lora, batch: Batch) -> tuple[Loss, Callable[[], Named]]:
@@ -256,41 +202,65 @@ def loss_and_gradients(model: Llama, lora: Lora, batch: Batch) -> tuple[Loss, Ca
 
 
 def _optimise(
-    model: Llama, lora: Lora, optimizer: AdamW, prepared: Prepared, before_step: Callable[[], None]
+    model: Llama, lora: Lora, optimizer: AdamW, prepared: Prepared, before_step: BeforeStep, deadline: float
 ) -> TuningResult:
     """Learns the samples, and shrinks the update as far as they can spare it if they were not known before."""
     start = _copied(lora)
-    first, last, steps = _train(model, lora, optimizer, prepared, before_step)
-    if _most(last) < LEARNED <= _most(first):
+    trained = _train(model, lora, optimizer, prepared, before_step, deadline)
+    if trained.ended is Ended.LEARNED and _most(trained.first) >= LEARNED and time.monotonic() < deadline:
 
         def loss_at(part: float) -> float:
             _go(lora, start, end, part)
-            return _most(_losses(model, lora, prepared, before_step))
+            return _most(_losses(model, lora, prepared, before_step, trained.steps))
 
         end = _copied(lora)
-        _go(lora, start, end, _least_part(loss_at, _most(first), _most(last)))
+        _go(lora, start, end, _least_part(loss_at, _most(trained.first), _most(trained.last)))
     for values in lora.named().values():
         _finite(values.sum())
-    return TuningResult(sum(loss.tokens for loss in first), sum(loss.total for loss in first), steps)
+    return TuningResult(
+        sum(loss.tokens for loss in trained.first),
+        sum(loss.total for loss in trained.first),
+        trained.steps,
+        sum(len(own) for own, loss in zip(prepared.batches, trained.last, strict=True) if loss.most < LEARNED),
+        trained.ended,
+    )
+
+
+class Trained(NamedTuple):
+    """What `_train` did.
+
+    Attributes:
+        first: each batch's loss before the first update.
+        last: and when it was last looked at.
+        steps: how many there were.
+        ended: why there were no more.
+    """
+
+    first: list[Loss]
+    last: list[Loss]
+    steps: int
+    ended: Ended
 
 
 def _train(
-    model: Llama, lora: Lora, optimizer: AdamW, prepared: Prepared, before_step: Callable[[], None]
-) -> tuple[list[Loss], list[Loss], int]:
-    """Passes over the batches that are not learned yet; once none is left, all are looked at together.
-
-    Returns:
-        Each batch's loss before the first update, and when it was last looked at; and how many steps it took.
-    """
+    model: Llama, lora: Lora, optimizer: AdamW, prepared: Prepared, before_step: BeforeStep, deadline: float
+) -> Trained:
+    """Passes over the batches that are not learned yet; once none is left, all are looked at together."""
+    several = len(prepared.batches) > 1
     # The first update would change the others' losses; that of a single batch is read as it steps.
-    first = _losses(model, lora, prepared, before_step) if len(prepared.batches) > 1 else []
+    first = _losses(model, lora, prepared, before_step) if several else []
+    known = several and _most(first) < LEARNED
     last, steps = list(first), 0
-    pending = list(enumerate(prepared.batches))
+    pending = (
+        [max(range(len(first)), key=lambda number: first[number].most)] if known else [*range(len(prepared.batches))]
+    )
     for share in _shares():
         stepped = []
-        for number, batch in pending:
-            before_step()
-            loss, gradients = loss_and_gradients(model, lora, batch)
+        for number in pending:
+            if steps and time.monotonic() > deadline:
+                return Trained(first, last, steps, Ended.TIME)
+            before_step(TuningProgress("learning", prepared.before(number), prepared.samples, steps))
+            loss, gradients = loss_and_gradients(model, lora, prepared.batch(number))
             first, last = first or [loss], last or [loss]
             last[number] = loss
             if loss.mean > max(math.log(model.vocabulary), RUN_AWAY * first[number].mean):
@@ -298,15 +268,17 @@ def _train(
             if not steps or loss.most >= LEARNED:
                 optimizer.step(clipped(gradients()), share)
                 steps += 1
-                stepped.append((number, batch))
+                stepped.append(number)
             del gradients  # and what the layers left for it, 60 MB, before the next batch's
+        if known:
+            return Trained(first, last, steps, Ended.LEARNED)
         pending = stepped
-        if not pending and len(prepared.batches) > 1:
-            last = _losses(model, lora, prepared, before_step)
-            pending = [(number, prepared.batches[number]) for number, loss in enumerate(last) if loss.most >= LEARNED]
+        if not pending and several:
+            last = _losses(model, lora, prepared, before_step, steps)
+            pending = [number for number, loss in enumerate(last) if loss.most >= LEARNED]
         if not pending:
-            break
-    return first, last, steps
+            return Trained(first, last, steps, Ended.LEARNED)
+    return Trained(first, last, steps, Ended.PASSES)
 
 
 def _shares() -> Iterator[float]:
