@@ -8,22 +8,30 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .errors import BadInput
 
 if TYPE_CHECKING:
     from IPython.display import HTML
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Matrix = Iterable[Iterable[float]]
+"""Rows of numbers; an array is one."""
 
-def loss_curve(losses: Sequence[float], title: str = "Mean loss before each fine_tune call") -> HTML:
-    """The mean loss per trainable token over a series of fine_tune calls, on a logarithmic scale.
+
+def loss_curve(
+    losses: Sequence[float], title: str = "Mean loss before each fine_tune call", each: str = "fine_tune call"
+) -> HTML:
+    """The mean loss per trainable token over a series of fine_tune calls or steps, on a logarithmic scale.
 
     Args:
         losses: one value per call, in nats: sum_loss / number_of_trainable_tokens.
         title: what the figure says above the curve.
+        each: what there is a loss for.
 
     Returns:
         A picture to show as a cell's last value.
@@ -39,10 +47,10 @@ def loss_curve(losses: Sequence[float], title: str = "Mean loss before each fine
     axes = figure.subplots()
     calls = range(1, len(losses) + 1)
     axes.plot(calls, losses, marker="o")
-    axes.set(xlabel="fine_tune call", ylabel="nats per token", title=title, yscale="log", xticks=list(calls))
+    axes.set(xlabel=each, ylabel="nats per token", title=title, yscale="log", xticks=list(calls))
     axes.grid(alpha=0.3)
     first, last = f"{losses[0]:.2f}", f"{losses[-1]:.3f}"
-    return picture(figure, f"{title}: {len(losses)} calls, from {first} down to {last} nats per token.")
+    return picture(figure, f"{title}: {len(losses)} {each.split()[-1]}s, from {first} down to {last} nats per token.")
 
 
 def bars(values: Mapping[str, Mapping[str, float]], title: str, measure: str) -> HTML:
@@ -99,3 +107,136 @@ def picture(figure: Figure, alt: str) -> HTML:
     figure.savefig(png, format="png", dpi=100, facecolor="white", metadata={"Software": None})
     source = base64.b64encode(png.getvalue()).decode("ascii")
     return HTML(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}">')
+
+
+def heat_maps(
+    matrices: Mapping[str, Matrix], rows: Sequence[str] = (), columns: Sequence[str] = (), digits: int | None = None
+) -> HTML:
+    """Matrices beside each other, a square for each number: the deeper red, the further above 0, the deeper blue, the
+    further below. All share one scale.
+
+    Args:
+        matrices: what to show, by name.
+        rows, columns: what stands beside the rows and under the columns of each, if anything.
+        digits: decimals of the numbers that are written into the squares; without it none are.
+
+    Returns:
+        A picture to show as a cell's last value.
+
+    Raises:
+        BadInput: there is no matrix, or one has no numbers.
+    """
+    tables = {name: [[float(value) for value in row] for row in matrix] for name, matrix in matrices.items()}
+    if not tables or not all(table and table[0] for table in tables.values()):
+        raise BadInput("heat_maps needs at least one matrix with numbers: {'name': [[1.0, 2.0], [3.0, 4.0]]}")
+    numbers = [value for table in tables.values() for row in table for value in row]
+    most = max(map(abs, numbers)) or 1.0
+    colours = {"cmap": "RdBu_r", "vmin": -most} if min(numbers) < 0 else {"cmap": "Reds", "vmin": 0}
+    figure, places = _beside(tables, 0.2 if digits is None else 0.4)
+    for axes, (name, table) in zip(places, tables.items(), strict=True):
+        shown = axes.imshow(table, vmax=most, **colours)
+        _name_squares(axes, name, rows, columns)
+        if digits is not None:
+            _write_numbers(axes, table, most, digits)
+    figure.colorbar(shown, ax=places)
+    return picture(figure, f"Heat maps: {'; '.join(f'{name}, {_in_words(table)}' for name, table in tables.items())}.")
+
+
+def confusions(tables: Mapping[str, Sequence[tuple[str, str]]], classes: Sequence[str]) -> HTML:
+    """What a classifier said, against what was right: a square for each pair of the two, with how often it came. What
+    is right lies on the diagonal.
+
+    Args:
+        tables: for each classifier, by name, the right class and the class that it said, of each text.
+        classes: all there are, in the order in which they are shown.
+
+    Returns:
+        A picture to show as a cell's last value.
+
+    Raises:
+        BadInput: there is no table, one is empty, or has a class that is not among them.
+    """
+    strange = {name for pairs in tables.values() for pair in pairs for name in pair} - set(classes)
+    if strange or not tables or not all(tables.values()):
+        raise BadInput(f"confusions needs pairs of classes, all among {', '.join(classes)}, for each classifier")
+    counts = {
+        name: [[pairs.count((one, other)) for other in classes] for one in classes] for name, pairs in tables.items()
+    }
+    figure, places = _beside(counts, 0.5)
+    words = []
+    for axes, (name, table) in zip(places, counts.items(), strict=True):
+        right, total = sum(table[at][at] for at in range(len(classes))), len(tables[name])
+        most = max(map(max, table))
+        axes.imshow(table, cmap="Blues", vmin=0, vmax=most)
+        _name_squares(axes, f"{name}: {right} of {total}", classes, classes)
+        axes.set(xlabel="said", ylabel="right")
+        _write_numbers(axes, table, most, 0)
+        words.append(f"{name} {right} of {total} right{_worst(table, classes)}")
+    return picture(figure, f"Confusion tables: {'; '.join(words)}.")
+
+
+def points(groups: Mapping[str, Sequence[tuple[float, float]]], title: str, seen: str) -> HTML:
+    """Points in a plane, a colour and a shape for each group.
+
+    Args:
+        groups: the points of each, by name.
+        title: what the figure says above them.
+        seen: where they lie, in a sentence, for those who can't see it.
+
+    Returns:
+        A picture to show as a cell's last value.
+
+    Raises:
+        BadInput: there is no group, or one has no points.
+    """
+    if not groups or not all(len(group) for group in groups.values()):
+        raise BadInput("points needs at least one group with points: {'name': [(1.0, 2.0)]}")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for (name, group), marker in zip(groups.items(), itertools.cycle("os^Dv")):
+        axes.scatter(*zip(*group, strict=True), label=name, marker=marker, alpha=0.7)
+    axes.set(title=title, xticks=[], yticks=[])
+    axes.legend()
+    counts = ", ".join(f"{len(group)} of {name}" for name, group in groups.items())
+    return picture(figure, f"{title}. Points: {counts}. {seen}")
+
+
+def _beside(tables: Mapping[str, Sequence[Sequence[float]]], square: float) -> tuple[Figure, Sequence[Axes]]:
+    """A figure with a place for each of these, as wide as it has columns; a square is so many inches wide."""
+    from matplotlib.figure import Figure
+
+    wide = [max(len(table[0]), 2) for table in tables.values()]
+    high = max(len(table) for table in tables.values())
+    size = (2.0 + len(tables) * 0.6 + square * sum(wide), 1.2 + square * high)
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(1, len(tables), squeeze=False, width_ratios=wide)[0]
+
+
+def _name_squares(axes: Axes, title: str, rows: Sequence[str], columns: Sequence[str]) -> None:
+    axes.set_title(title, fontsize="medium")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
+
+
+def _write_numbers(axes: Axes, table: Sequence[Sequence[float]], most: float, digits: int) -> None:
+    """Each number in its square, white on a dark one."""
+    for y, row in enumerate(table):
+        for x, value in enumerate(row):
+            colour = "white" if abs(value) > 0.6 * most else "black"
+            axes.text(x, y, f"{value:.{digits}f}", ha="center", va="center", color=colour, fontsize="small")
+
+
+def _in_words(table: Sequence[Sequence[float]]) -> str:
+    """How large a matrix is, and what is in it."""
+    values = [value for row in table for value in row]
+    size = f"{len(table)} rows and {len(table[0])} columns"
+    return f"{size}, all 0" if not any(values) else f"{size}, from {min(values):.2f} to {max(values):.2f}"
+
+
+def _worst(table: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
+    """The pair that is mixed up most often, if any is."""
+    wrong = {(one, other): table[x][y] for x, one in enumerate(classes) for y, other in enumerate(classes) if x != y}
+    (one, other), times = max(wrong.items(), key=lambda pair: pair[1])
+    return f", most often wrong is {other} for {one}, {times} times" if times else ""

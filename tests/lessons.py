@@ -23,7 +23,8 @@ class Lesson:
     Attributes:
         file: the notebook's name.
         holds: asserts, on a notebook that has just run on the real engine, what must hold on any machine.
-        solutions: for each exercise, in the order of their solutions on the page, the names that its solution gives.
+        solutions: for each exercise, in the order of their solutions on the page, the names that its solution gives,
+            and "base" where the checker asks the base model; none where it wants what the page has computed.
         exempt: cells that nbval doesn't compare, by words in them: the tag, which a reader doesn't see, and why.
     """
 
@@ -76,32 +77,87 @@ def _fine_tunes(lesson: NotebookNode) -> None:
     assert "0.6%" in said(lesson, "load_file(file)")
 
 
+def _looks_up(lesson: NotebookNode) -> None:
+    assert "Otto Fenn" in said(lesson, 'print("with:')
+    _, first, among = numbers(said(lesson, "nearness = "))
+    assert first >= 15
+    assert among >= 19
+    table = {line.split()[0]: numbers(line) for line in said(lesson, "for name, way in").strip().splitlines()}
+    as_asked, held_out, kept = ({way: row[at] for way, row in table.items()} for at in (0, 2, 4))
+    assert as_asked["prompt"] < as_asked["looked"] < as_asked["learned"]
+    assert held_out["both"] > held_out["looked"] > held_out["prompt"]
+    assert kept["looked"] > kept["learned"]
+    assert "Juno Vale" in said(lesson, "store.delete")
+
+
+def _classifies(lesson: NotebookNode) -> None:
+    told = numbers(said(lesson, "told = sorted_by"))[0]
+    _, on_8, *_, on_40, _, _, _ = numbers(said(lesson, "on_8, on_40 = "))
+    assert told < 20 < on_8 < on_40
+    tickets, _, narrow, _ = numbers(said(lesson, "is_right(narrow"))[:4]
+    before, after, kept = numbers(said(lesson, "report = {"))
+    assert before == 0
+    assert min(tickets, after) >= 8
+    assert kept > narrow
+    assert "Right!" in said(lesson, '"data/tea_room.jsonl", template')
+
+
+def _shows_every_number(lesson: NotebookNode) -> None:
+    assert said(lesson, "np.allclose").startswith("True")
+    nudged, by_gradient = numbers(said(lesson, "nudged = "))
+    assert abs(nudged - by_gradient) < 1e-5
+    assert numbers(said(lesson, "step = rate"))[-1] == numbers(said(lesson, "the optimizer moved"))[-1]
+    assert "after:    the cat sat on the mat ." in said(lesson, "def following")
+    _, first, _, second = numbers(said(lesson, "result.sum_loss"))
+    assert second < first / 4
+    assert "rug of the harbour master" in said(lesson, '"adapter:"')
+
+
 LESSONS = (
     Lesson(
         "01_setup.ipynb",
         _completes,
         {
-            "finish": ["settings"],
-            "two_words": ["common", "rare"],
-            "sure": ["sure_prompt", "unsure_prompt"],
+            "finish": ["settings", "base"],
+            "two_words": ["common", "rare", "base"],
+            "sure": ["sure_prompt", "unsure_prompt", "base"],
         },
         {"doctor.check()": ("nbval-ignore-output", "every machine has its own report")},
     ),
     Lesson(
         "02_chaining.ipynb",
         _chains,
-        {"few_shot": ["my_shots"], "template": ["my_template"], "clue": ["my_context"]},
+        {"few_shot": ["my_shots", "base"], "template": ["my_template", "base"], "clue": ["my_context", "base"]},
     ),
     Lesson(
         "03_fine_tuning.ipynb",
         _fine_tunes,
-        {"answers_only": ["my_sample"], "own_fact": ["my_question", "my_answer"], "keep": ["my_samples"]},
+        {
+            "answers_only": ["my_sample", "base"],
+            "own_fact": ["my_question", "my_answer", "base"],
+            "keep": ["my_samples", "base"],
+        },
         {
             "export_adapter(new_model, Path(": ("nbval-skip", NO_FILES),
             "load_file(file)": ("nbval-skip", NO_FILES),
             "export_adapter(new_model, kept, with_base=False)": ("nbval-skip", NO_FILES),
             "from peft import": ("nbval-skip", f"has another output where peft is installed, and {NO_FILES}"),
         },
+    ),
+    Lesson(
+        "04_retrieval.ipynb",
+        _looks_up,
+        {"cosine": ["my_cosine"], "nearest": ["my_nearest"], "context": ["my_sentence", "base"]},
+    ),
+    Lesson(
+        "05_classifier.ipynb",
+        _classifies,
+        {"worst_mistake": [], "sorter": ["my_samples", "base"], "project": []},
+    ),
+    Lesson(
+        "06_inside.ipynb",
+        _shows_every_number,
+        {"nats": ["my_loss"], "slope": ["my_slope"], "adamw": ["my_step"]},
     ),
 )
 BY_FILE = {lesson.file: lesson for lesson in LESSONS}

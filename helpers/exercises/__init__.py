@@ -23,11 +23,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, GradientError, one_sentence
-from . import chaining, done, fine_tuning, setup
+from . import chaining, classifying, done, fine_tuning, inside, own_project, retrieving, setup
 from .chaining import VERBS, few_shot_prompt
 from .exercise import Exercise, Question
 from .fine_tuning import MAX_WORDS
 from .not_yet import NotYet
+from .own_project import UNRELATED
 from .setup import PETS
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ __all__ = [
     "LESSONS",
     "MAX_WORDS",
     "PETS",
+    "UNRELATED",
     "VERBS",
     "Exercise",
     "NotYet",
@@ -56,6 +58,9 @@ LESSONS = {
     "1 Setup": (setup,),
     "2 Chaining": (chaining,),
     "3 Fine-tuning": (fine_tuning,),
+    "4 Retrieval": (retrieving,),
+    "5 Classifier": (classifying, own_project),
+    "6 Inside a fine-tune": (inside,),
 }
 """The modules of each lesson, whose `EXERCISES` and `QUESTIONS` these are."""
 
@@ -138,7 +143,7 @@ def progress() -> None:
         questions = [name for module in modules for name in module.QUESTIONS]
         left = [name for name in (*exercises, *questions) if name not in solved]
         counts = (f"{len(solved & set(names))} of {len(names)}" for names in (exercises, questions))
-        print("{:14} {} exercises, {} questions;".format(lesson, *counts), f"left: {', '.join(left) or 'none'}")
+        print("{:20} {} exercises, {} questions;".format(lesson, *counts), f"left: {', '.join(left) or 'none'}")
 
 
 def _verdict(name: str, asked: Question, letter: Any) -> str:

@@ -46,12 +46,12 @@ def own_fact(question: str, answer: str, base: Any) -> str:
         raise NotYet(f"keep the answer within {MAX_WORDS} words; one sample teaches a short answer best.")
     if answer.lower() == question.lower():
         raise NotYet("the answer is the question again.")
-    _require_base(base)
+    require_base(base)
     prompt = f"Question: {question}\n\nAnswer:"
     before = _asked(base, prompt)
     if says(before, answer):
         raise NotYet(f"the model knew that already ({before!r}); ask something only you know.")
-    with _adapter(base) as adapter:
+    with temporary_adapter(base) as adapter:
         adapter.fine_tune(samples=[{"inputs": f"{prompt} {answer}"}])
         after = _asked(adapter, prompt)
     if not says(after, answer):
@@ -69,11 +69,11 @@ def answers_only(sample: Any, base: Any) -> str:
     Raises:
         NotYet: it is none, or more than the answer has a loss, or the answer was not learned.
     """
-    _require_base(base)
+    require_base(base)
     question, answer = CAT
     if not isinstance(sample, dict) or "inputs" not in sample:
         raise NotYet('a sample is a dict, such as {"inputs": [{"value": "…", "trainable": False}, {"value": "…"}]}.')
-    with _adapter(base) as adapter:
+    with temporary_adapter(base) as adapter:
         tokens = adapter.fine_tune(samples=[sample]).number_of_trainable_tokens
         after = _asked(adapter, f"Question: {question}\n\nAnswer:")
     if tokens > MAX_TRAINABLE:
@@ -93,14 +93,14 @@ def keep(samples: Any, base: Any) -> str:
     Raises:
         NotYet: they are none, hold what is asked, teach no fact, or bend too much.
     """
-    _require_base(base)
+    require_base(base)
     if not isinstance(samples, (list, tuple)) or not 1 <= len(samples) <= MAX_SAMPLES:
         raise NotYet(f"samples are a list of 1 to {MAX_SAMPLES}, as fine_tune takes them.")
     given = " ".join(str(sample) for sample in samples).lower()
     for question in EVERYDAY:
         if question.lower() in given:
             raise NotYet(f"{question!r} is one of those that I ask; mix others in.")
-    with _adapter(base) as adapter:
+    with temporary_adapter(base) as adapter:
         adapter.fine_tune(samples=list(samples))
         fact = _asked(adapter, f"Question: {FACT[0]}\n\nAnswer:")
         bent = {
@@ -124,7 +124,7 @@ def last_word(said: str) -> str:
 
 
 @contextmanager
-def _adapter(base: Any) -> Iterator[Any]:
+def temporary_adapter(base: Any) -> Iterator[Any]:
     """A new adapter, deleted when the block ends."""
     adapter = base.create_model_adapter(name="exercise")
     try:
@@ -133,7 +133,12 @@ def _adapter(base: Any) -> Iterator[Any]:
         adapter.delete()
 
 
-def _require_base(base: Any) -> None:
+def require_base(base: Any) -> None:
+    """Refuses what makes no adapters.
+
+    Raises:
+        NotYet: it is no base model.
+    """
     if not callable(getattr(base, "create_model_adapter", None)):
         raise NotYet("a new adapter is made on a base model: give that as the last argument.")
 

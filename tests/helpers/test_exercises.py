@@ -20,6 +20,7 @@ class Hostile:
 
 
 QUESTIONS = [name for modules in exercises.LESSONS.values() for module in modules for name in module.QUESTIONS]
+EXERCISES = [name for modules in exercises.LESSONS.values() for module in modules for name in module.EXERCISES]
 ROOM = "max_generated_token_count"
 # What is an answer to no exercise, whatever the model says.
 NONSENSE = [
@@ -233,6 +234,17 @@ def test_progress_counts_what_was_solved_and_says_what_is_left(base, obliging, c
     first, *others = capsys.readouterr().out.splitlines()
     assert "1 of 3 exercises, 1 of 3 questions; left: two_words, sure," in first
     assert all(" 0 of " in line for line in others)
+
+
+def test_no_name_is_given_twice():
+    names = [*EXERCISES, *QUESTIONS]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_the_right_choice_is_not_always_in_the_same_place():
+    asked = [one for modules in exercises.LESSONS.values() for module in modules for one in module.QUESTIONS.values()]
+    places = [list(one.choices).index(one.right) for one in asked]
+    assert max(map(places.count, places)) <= 0.6 * len(places)
 
 
 @pytest.mark.parametrize("name", QUESTIONS)

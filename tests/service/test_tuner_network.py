@@ -66,7 +66,7 @@ def test_gradients_are_what_a_nudge_of_one_number_says(model, layers, rows, monk
     monkeypatch.setattr(llama, "KEPT_COLUMNS", rows)
     monkeypatch.setattr(llama, "HEAD_COLUMNS", rows)
     lora, batch = random_lora(model, layers), batch_of(model, SAMPLES, layers)
-    gradients = recipe._step(model, lora, batch)[1]()
+    gradients = recipe.loss_and_gradients(model, lora, batch)[1]()
     draw = np.random.default_rng(3)
     for name, values in lora.named().items():
         for at in range(len(layers)):
@@ -106,7 +106,7 @@ def test_looking_at_many_batches_at_once_gives_the_loss_of_each(tmp_path, monkey
         assert bool(spare.getvalue()) == (not kept)
         assert len(prepared.looks) == {1000: 1, 20: 2, 1: 3}[tokens]
         looked = recipe._losses(tuner._model, lora, prepared, no_pause)
-        stepped = [recipe._step(tuner._model, lora, prepared.batch(number))[0] for number in range(3)]
+        stepped = [recipe.loss_and_gradients(tuner._model, lora, prepared.batch(number))[0] for number in range(3)]
         for one, other in zip(looked, stepped, strict=True):
             assert one == pytest.approx(other, rel=1e-9)
 
@@ -117,7 +117,7 @@ def test_a_sample_in_blocks_is_what_it_is_as_a_whole(model, monkeypatch, block):
 
     def computed() -> tuple[np.ndarray, dict[str, np.ndarray]]:
         batch = batch_of(model, SAMPLES, lora.layers)
-        return model.above(batch.hidden, batch.packing, lora)[0], recipe._step(model, lora, batch)[1]()
+        return model.above(batch.hidden, batch.packing, lora)[0], recipe.loss_and_gradients(model, lora, batch)[1]()
 
     whole, gradients = computed()
     monkeypatch.setattr(attention, "BLOCK", block)
@@ -177,10 +177,10 @@ def test_the_second_rate_is_capped(model, rate, times):
 
 
 def test_gradients_longer_than_one_are_shortened_to_one():
-    assert recipe._clipped({"a": np.array([3.0]), "b": np.array([4.0])})["b"] == pytest.approx([0.8])
-    assert recipe._clipped({"a": np.array([0.3])})["a"] == pytest.approx([0.3])
+    assert recipe.clipped({"a": np.array([3.0]), "b": np.array([4.0])})["b"] == pytest.approx([0.8])
+    assert recipe.clipped({"a": np.array([0.3])})["a"] == pytest.approx([0.3])
     with pytest.raises(NanLoss):
-        recipe._clipped({"a": np.array([np.nan])})
+        recipe.clipped({"a": np.array([np.nan])})
 
 
 @pytest.mark.parametrize("layers", [(0, 1, 2, 3), (2, 3), (1, 3)])

@@ -37,13 +37,13 @@ def nbval(*files, cwd) -> subprocess.CompletedProcess:
 
 
 def _reversed_and_twice(folder):
-    """3, 2, 1, 3, 2, 1 in one session: lesson 3 begins with nothing there, and everything is run again."""
+    """From the last to the first, and again, in one session: the last begins with nothing there, and all run twice."""
     shutil.copytree(folder, folder.parent / "again")
     return [parent / name for parent in (folder, folder.parent / "again") for name in NAMES[::-1]]
 
 
 def _second_alone(folder):
-    """Lesson 2 with nothing there; lesson 1 begins so in the suite's own run, lesson 3 in the one above."""
+    """Lesson 2 with nothing there; lesson 1 begins so in the suite's own run, the last in the one above."""
     return [folder / NAMES[1]]
 
 

@@ -112,6 +112,10 @@ class Llama:
         """What one layer makes of its input without an adapter, (D, N) both."""
         return self._forward(self._layers[number], None, hidden, packing)[0]
 
+    def layer(self, number: int) -> Layer:
+        """The frozen matrices of one layer, to be read."""
+        return self._layers[number]
+
     def forget(self, number: int) -> None:
         """Gives the memory of a layer back that is not needed for a while."""
         self._file.forget(*(name for names in names_of_layer(number) for name in names))
@@ -147,7 +151,7 @@ class Llama:
 
         Returns:
             The losses, and what gives the gradient of `hidden`, (D, tokens), for the losses' weights in a sum,
-            (tokens).
+            (tokens). It may be called once: it works in the memory of the chances.
         """
         blocks = [slice(start, start + HEAD_COLUMNS) for start in range(0, len(targets), HEAD_COLUMNS)]
         losses = np.empty(len(targets), self.dtype)

@@ -1,8 +1,8 @@
 """Fine-tuning: LoRA on the weights that llama.cpp answers with, dequantised.
 
-Runs in a process of its own (`process.py` starts it and is its only caller), so that its memory goes when it is idle
-and its work never holds up an answer. The network is in `llama.py`, what learns in `lora.py`, the optimizer in
-`adamw.py`.
+Runs in a process of its own (`process.py` starts it), so that its memory goes when it is idle and its work never holds
+up an answer. The network is in `llama.py`, what learns in `lora.py`, the optimizer in `adamw.py`. Lesson 6 calls
+`fresh`, `loss_and_gradients` and `clipped`, which are a step, on the network of `small.py`.
 
 The recipe, measured on SmolLM2-135M-Instruct: LoRA on the three MLP matrices of the upper half of the layers with
 alpha = 2 × rank, AdamW without weight decay, B matrices at B_RATE times the learning rate, gradients clipped at 1.0.
@@ -177,8 +177,17 @@ def _losses(model: Llama, lora: Lora, prepared: Prepared, before_step: BeforeSte
     return [_loss(*own) for own in zip(*of_batches, strict=True)]
 
 
-def _step(model: Llama, lora: Lora, batch: Batch) -> tuple[Loss, Callable[[], Named]]:
-    """A batch's loss, and what computes the gradients of its weighted mean over the tokens."""
+def loss_and_gradients(model: Llama, lora: Lora, batch: Batch) -> tuple[Loss, Callable[[], Named]]:
+    """How wrong the network is on a batch, and in which direction it would be less so.
+
+    Args:
+        model, lora: the network and the adapter that learns.
+        batch: the samples.
+
+    Returns:
+        The loss before any update, and what computes the gradients of its weighted mean over the tokens, if they are
+        wanted; it may be called once.
+    """
     hidden, trace = model.above(batch.hidden, batch.packing, lora)
     losses, back = model.losses(hidden[:, batch.trainable], batch.targets)
 
@@ -251,13 +260,13 @@ def _train(
             if steps and time.monotonic() > deadline:
                 return Trained(first, last, steps, Ended.TIME)
             before_step(TuningProgress("learning", prepared.before(number), prepared.samples, steps))
-            loss, gradients = _step(model, lora, prepared.batch(number))
+            loss, gradients = loss_and_gradients(model, lora, prepared.batch(number))
             first, last = first or [loss], last or [loss]
             last[number] = loss
             if loss.mean > max(math.log(model.vocabulary), RUN_AWAY * first[number].mean):
                 raise NanLoss
             if not steps or loss.most >= LEARNED:
-                optimizer.step(_clipped(gradients()), share)
+                optimizer.step(clipped(gradients()), share)
                 steps += 1
                 stepped.append(number)
             del gradients  # and what the layers left for it, 60 MB, before the next batch's
@@ -313,8 +322,12 @@ def _copied(lora: Lora) -> Named:
     return {name: values.copy() for name, values in lora.named().items()}
 
 
-def _clipped(gradients: Named) -> Named:
-    """The gradients, made shorter in place if they are longer than CLIP together."""
+def clipped(gradients: Named) -> Named:
+    """The gradients, made shorter in place if they are longer than CLIP together (arXiv 1211.5063).
+
+    Raises:
+        NanLoss: one of them is no finite number.
+    """
     length = math.sqrt(_finite(sum(float(np.vdot(values, values)) for values in gradients.values())))
     for values in gradients.values():
         values *= min(1.0, CLIP / (length + 1e-6))
