@@ -74,6 +74,7 @@ class EnvelopeResponse(JSONResponse):
     """JSON in ASCII, so that no text a caller sent (a lone surrogate, say) can break the answer."""
 
     def render(self, content: Any) -> bytes:
+        """The body: ASCII alone, so that no proxy can misread it."""
         return json.dumps(content, allow_nan=False).encode("ascii")
 
 
