@@ -46,9 +46,12 @@ class Box:
 
 
 def arrow(x: int, y: int, to_x: int, to_y: int, word: str = "") -> str:
-    """An arrow, with a word above its middle."""
+    """An arrow, with a word above its middle, or beside it if it goes down."""
     line = f'<path d="M{x} {y} {to_x} {to_y}" stroke="{LINE}" stroke-width="2" fill="none" marker-end="url(#tip)"/>'
-    said = f'<text class="small" x="{(x + to_x) // 2}" y="{(y + to_y) // 2 - 7}">{html.escape(word)}</text>'
+    beside, above = (34, -4) if x == to_x else (0, 7 + abs(y - to_y) // 5)
+    said = (
+        f'<text class="small" x="{(x + to_x) // 2 + beside}" y="{(y + to_y) // 2 - above}">{html.escape(word)}</text>'
+    )
     return line + (said if word else "")
 
 
@@ -114,7 +117,7 @@ def lora() -> str:
         f'<path d="M350 65H430V108M350 200H430V142" stroke="{LINE}" stroke-width="2" fill="none"/>',
         Box(412, 107, 36, 36, "+", "", GREEN),
         arrow(448, 125, 540, 125, "output"),
-        '<text class="small" x="500" y="205">A and B: 16,896 numbers, learned</text>',
+        '<text class="small" x="490" y="235">A and B: 16,896 numbers, learned</text>',
     )
 
 

@@ -81,7 +81,7 @@ def setting(name: str) -> str:
 
 
 def cleaned(value: str) -> str:
-    """A value without the white space around it: a file from Windows leaves `\\r` at its end."""
+    """A value without the white space around it: a file from Windows leaves a carriage return at its end."""
     return _AROUND.sub("", value)
 
 

@@ -144,7 +144,7 @@ EXERCISES = {
         "Give three or four pairs of (present, past): a regular verb, an irregular one, one that ends in -y.",
     ),
     "template": Exercise(template, "Say what the text is, and end where the answer belongs: with the field's name."),
-    "clue": Exercise(clue, "Write a plain sentence, with the words of the question in it."),
+    "clue": Exercise(clue, "First show a question of this kind with its answer; then say where the keys are."),
 }
 
 QUESTIONS = {

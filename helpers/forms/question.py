@@ -36,4 +36,5 @@ class QuestionForm(Form):
 
     @property
     def value(self) -> str | None:
+        """The letter that was clicked last, or None."""
         return self.choice.value

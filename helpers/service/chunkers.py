@@ -141,6 +141,11 @@ def texts_to_compare(text: str, chunker: Chunker) -> list[str]:
     return [_text(text, group) for group in _groups(text, chunker)]
 
 
+def sentences(text: str, size: int) -> list[str]:
+    """The sentences of a text as they stand in it, each of at most so many words."""
+    return [_text(text, span) for span in _sentences(text, size)]
+
+
 def split(text: str, chunker: Chunker, vectors: Sequence[Sequence[float]] = ()) -> list[Chunk]:
     """The passages of a text, in their order.
 

@@ -1,4 +1,4 @@
-"""Uploaded files and retrieval collections on disk, in a database of their own beside that of the adapters:
+"""Uploaded files and retrieval collections on disk, in a database of their own beside that of the adapters.
 
     <data>/collections.sqlite3
 

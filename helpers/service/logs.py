@@ -60,6 +60,7 @@ class KeyValues(logging.Formatter):
     """Any record as one line of `key=value`."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """One line for an event."""
         now = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
         fields = {"time": now.replace("+00:00", "Z"), "level": record.levelname.lower(), "event": record.getMessage()}
         fields.update(getattr(record, "fields", {}))

@@ -132,6 +132,13 @@ class NoDocuments(Refusal):
     """Raised when a collection has nothing to answer from."""
 
 
+class NoText(Refusal):
+    """Raised when a document has nothing in it to read."""
+
+    def __init__(self) -> None:
+        super().__init__("The document has no words in it: send text.")
+
+
 class NeedsTemplate(Refusal):
     """Raised when a completion is to be answered from a collection and its prompt is to stay as it is."""
 

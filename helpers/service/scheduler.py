@@ -47,10 +47,12 @@ class Kind(Enum):
 
     @property
     def workers(self) -> int:
+        """How many run at once."""
         return self.value[0]
 
     @property
     def share(self) -> int:
+        """How many of one workspace."""
         return self.value[1]
 
 

@@ -335,7 +335,9 @@ REFUSALS = [
     ("an empty text", "POST", "/api/embeddings/bge-large", {"inputs": [{"input": ""}]}, 400, "bodyParsingError"),
     ("257 texts", "POST", "/api/embeddings/bge-large", {"inputs": [{"input": "x"}] * 257}, 400, "bodyParsingError"),
     ("texts as strings", "POST", "/api/embeddings/bge-large", {"inputs": ["x"]}, 400, "bodyParsingError"),
-    ("blocks", "POST", "/api/blocks/answer", {}, 501, "failed"),
+    ("transcription", "POST", "/api/blocks/transcription", {"fileId": "x"}, 501, "failed"),
+    ("its result", "GET", "/api/blocks/transcription?transcriptionId=x", None, 501, "failed"),
+    ("a block that there is not", "POST", "/api/blocks/translate", {}, 404, None),
 ]
 
 

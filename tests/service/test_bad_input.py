@@ -151,8 +151,9 @@ CHECKED = [
 ]
 
 
-# Where more must be so than the page can say: an overlap less than a size, a file that is a PDF.
-SAYS_LESS = ("POST /api/rag-collections", "POST /api/blocks/extract-pdf")
+BLOCKS = [f"POST /api/blocks/{name}" for name in ("answer", "summarize", "analyze-sentiment", "personalize", "extract")]
+# Where more must be so than the page can say: an overlap less than a size, a file that is a PDF, a text with words.
+SAYS_LESS = ("POST /api/rag-collections", "POST /api/blocks/extract-pdf", *BLOCKS)
 
 
 def cases(operation, ids: list[str]):
@@ -211,6 +212,7 @@ def test_every_call_is_on_the_page():
         "DELETE /api/rag-collections/{collection_id}",
         "POST /api/rag-collections/{collection_id}/files",
         "POST /api/blocks/extract-pdf",
+        *BLOCKS,
         "GET /api/embeddings",
         "POST /api/embeddings/{slug}",
     }

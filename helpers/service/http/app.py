@@ -23,6 +23,7 @@ from .. import catalog, refusals
 from ..engine import DEFAULT_MAX_TOKENS, CompletionRequest, SamplePart, TuningSample
 from ..store import Adapter
 from . import docs, schemas
+from .blocks import block_routes
 from .collections import collection_routes
 from .disconnect import while_connected
 from .embeddings import embeddings_routes
@@ -45,7 +46,6 @@ from .pdf import pdf_routes
 from .status import Status
 
 LOOK_SECONDS = 0.05  # how often it is looked whether the engine is loaded
-_NOT_SERVED = ("blocks",)
 
 
 def create_app(status: Status, token: str | None, *, any_host: bool = False) -> FastAPI:
@@ -75,7 +75,7 @@ def create_app(status: Status, token: str | None, *, any_host: bool = False) -> 
     app.include_router(_own_calls(status, metrics))
     app.include_router(export_routes(status), prefix=EXPORT_PATH)
     app.include_router(embeddings_routes(status, metrics), prefix="/api")
-    for routes in (file_routes, collection_routes, pdf_routes):
+    for routes in (file_routes, collection_routes, pdf_routes, block_routes):
         app.include_router(routes(status), prefix="/api")
     app.include_router(_api(status, metrics), prefix="/api")  # last, as it takes every path that is left
     app.add_middleware(Guard, status=status, token=token, any_host=any_host, metrics=metrics)
@@ -242,11 +242,6 @@ def _tuning_sample(sample: schemas.Sample) -> TuningSample:
 
 
 def _no_such_call(method: str, path: str) -> refusals.Refusal:
-    if path.split("/")[0] in _NOT_SERVED:
-        return refusals.NotServed(
-            f"The local service does not serve {method} /{path}: it has the calls on models, embeddings, files and "
-            "collections, and of the blocks extract-pdf alone."
-        )
     return HttpRefusal(
         404, f"There is no call {method} /api/{refusals.quoted(path)[1:-1]}: GET /docs lists those there are."
     )

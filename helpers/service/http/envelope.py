@@ -27,6 +27,7 @@ ANSWERS: dict[type[refusals.Refusal], tuple[int, str]] = {
     refusals.UnknownFile: (404, "unprocessableContent"),
     refusals.UnreadableFile: (400, "unprocessableContent"),
     refusals.NoDocuments: (400, "noRagDocumentsFound"),
+    refusals.NoText: (400, "unprocessableContent"),
     refusals.NeedsTemplate: (400, "ragRequiresAutoTemplating"),
     refusals.TooManyPassages: (409, "unprocessableContent"),
     refusals.TooMuchKept: (409, "unprocessableContent"),
@@ -73,6 +74,7 @@ class EnvelopeResponse(JSONResponse):
     """JSON in ASCII, so that no text a caller sent (a lone surrogate, say) can break the answer."""
 
     def render(self, content: Any) -> bytes:
+        """The body: ASCII alone, so that no proxy can misread it."""
         return json.dumps(content, allow_nan=False).encode("ascii")
 
 

@@ -44,6 +44,7 @@ class OpenFileResponse(StreamingResponse):
         self._file = file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the file, and closes it however that ends."""
         with self._file:
             await super().__call__(scope, receive, send)
 

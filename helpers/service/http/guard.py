@@ -59,6 +59,7 @@ class Guard:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request: it passes, or is refused here."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         started = time.perf_counter()
