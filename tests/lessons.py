@@ -5,6 +5,7 @@ CONTRIBUTING.md has the five steps to a new lesson, of which a row here is the t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -82,8 +83,9 @@ def _looks_up(lesson: NotebookNode) -> None:
     _, first, among = numbers(said(lesson, "nearness = "))
     assert first >= 15
     assert among >= 19
-    table = {line.split()[0]: numbers(line) for line in said(lesson, "for name, way in").strip().splitlines()}
-    as_asked, held_out, kept = ({way: row[at] for way, row in table.items()} for at in (0, 2, 4))
+    row = r"(prompt|looked|learned|both)[ up]* (\d+) of 20 as asked, +(\d+) of 20 held out, +(\d+) of 10"
+    table = {way: list(map(int, counts)) for way, *counts in re.findall(row, said(lesson, "for name, way in"))}
+    as_asked, held_out, kept = ({way: counts[at] for way, counts in table.items()} for at in range(3))
     assert as_asked["prompt"] < as_asked["looked"] < as_asked["learned"]
     assert held_out["both"] > held_out["looked"] > held_out["prompt"]
     assert kept["looked"] > kept["learned"]

@@ -84,12 +84,20 @@ def context(sentence: str, model: Any) -> str:
     missing = [word for word in BICYCLE.values() if not says(sentence, word)]
     if missing:
         raise NotYet(f"let the bicycle be red, called Rocket, and stand in the cellar: {missing[0]!r} is missing.")
+    missed = ""
     for question, word in BICYCLE.items():
         prompt = f"{sentence.strip()}\n\nQuestion: {question}\n\nAnswer:"
         answer = model.complete(query=prompt, max_generated_token_count=ASK_TOKENS).generated_output
-        if not says(answer, word):
-            raise NotYet(f"asked {question!r}, it says {' '.join(answer.split())!r}.")
-    return "All three are answered from your sentence."
+        if says(answer, word):
+            continue
+        if missed:  # one it may misread, as it does with any sentence of ours
+            raise NotYet(f"{missed}, and asked {question!r}, {' '.join(answer.split())!r}.")
+        missed = f"asked {question!r}, it says {' '.join(answer.split())!r}"
+    return (
+        f"Two of three are answered from your sentence; {missed}."
+        if missed
+        else "All three are answered from your sentence."
+    )
 
 
 def _direction(draw: random.Random) -> list[float]:
