@@ -311,12 +311,12 @@ def test_a_port_that_is_taken_is_named_with_what_frees_it(server, tmp_path, monk
     assert said.count("\n") == 1
 
 
-# --- the instructor's recipe in notebooks/README.md
+# --- the recipe in notebooks/INSTRUCTORS.md
 
 
 def recipe(language: str, word: str) -> str:
     """The first block of that language on the page that has the word in it."""
-    page = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "notebooks" / "INSTRUCTORS.md").read_text(encoding="utf-8")
     return next(block for block in re.findall(rf"```{language}\n(.*?)```", page, re.S) if word in block)
 
 
@@ -396,7 +396,7 @@ def test_both_shells_are_told_the_same():
 
 
 def test_every_command_on_the_pages_is_one_that_the_service_takes():
-    pages = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "notebooks/README.md")]
+    pages = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "notebooks/INSTRUCTORS.md")]
     lines = [line for page in pages for line in re.findall(r"python -m helpers\.service([^`\n]*)", page)]
     assert {program._parse(shlex.split(line)).command for line in lines} == {"serve", "status", "logs", "stop"}
 

@@ -69,7 +69,7 @@ def needed(requirements: Iterable[str], requires: Callable[[str], Sequence[str]]
 def written_requirements() -> list[str]:
     """The lines of requirements.txt that name a package of the index."""
     lines = [line.partition("#")[0].strip() for line in REQUIREMENTS.read_text(encoding="utf-8").splitlines()]
-    return [line for line in lines if line and not line.startswith("-")]
+    return [line for line in lines if line and not line.startswith(("-", "."))]  # no options, none of our own
 
 
 def installed_sizes() -> dict[str, int]:
