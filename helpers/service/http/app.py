@@ -101,7 +101,7 @@ def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
     own = APIRouter()
 
     @own.get(HEALTH_PATH, responses={503: {"description": "It is still loading"}})
-    def health():
+    def health() -> EnvelopeResponse:
         own_run = {"instance": status.instance, "version": VERSION}
         if status.calls is not None:
             load = status.calls.machine()
@@ -113,24 +113,24 @@ def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
         return EnvelopeResponse(loading, status_code=503)
 
     @own.get(METRICS_PATH, response_class=PlainTextResponse, responses={401: {"model": schemas.ErrorResponse}})
-    def metrics_text():
+    def metrics_text() -> Response:
         return Response(metrics.text(), media_type=metrics.content_type)
 
     @own.post(TOKENS_PATH, response_model=schemas.TokensResponse, responses=schemas.REFUSED)
-    def tokens(body: schemas.TokensBody):
-        tokens = status.calls.tokens(body.text)
+    def tokens(body: schemas.TokensBody) -> schemas.TokensResponse:
+        tokens = status.ready.tokens(body.text)
         return schemas.TokensResponse(tokens=[one.id for one in tokens], pieces=[one.piece for one in tokens])
 
     @own.post(NEXT_TOKENS_PATH, response_model=schemas.NextTokensResponse, responses=schemas.REFUSED)
-    async def next_tokens(request: Request, body: schemas.NextTokensBody):
-        work = status.calls.next_tokens(_workspace(request), body.model, body.prompt, body.count)
+    async def next_tokens(request: Request, body: schemas.NextTokensBody) -> schemas.NextTokensResponse:
+        work = status.ready.next_tokens(_workspace(request), body.model, body.prompt, body.count)
         found = await while_connected(request, work)
         return schemas.NextTokensResponse(
             next=[schemas.LikelyToken(token=one.id, piece=one.piece, probability=one.probability) for one in found]
         )
 
     @own.get("/docs", include_in_schema=False)
-    def docs_page(request: Request):
+    def docs_page(request: Request) -> HTMLResponse:
         return HTMLResponse(docs.page(request.app.openapi()))
 
     return own
@@ -144,41 +144,41 @@ def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function p
         request: Request,
         only_base: Annotated[bool, Query(alias="onlyBase")] = False,
         capability: Literal["any", "complete", "fineTune"] = "any",
-    ):
-        bases = [_base_model_response(model) for model in status.calls.base_models()]
-        adapters = [] if only_base else status.calls.adapters(_workspace(request))
+    ) -> schemas.ModelsResponse:
+        bases = [_base_model_response(model) for model in status.ready.base_models()]
+        adapters = [] if only_base else status.ready.adapters(_workspace(request))
         # Every model here has every capability, so the filter has nothing to leave out.
         return schemas.ModelsResponse(models=[*bases, *map(_adapter_response, adapters)])
 
     @api.post("/models", response_model=schemas.CreateResponse)
-    def create_model(request: Request, body: schemas.CreateBody):
+    def create_model(request: Request, body: schemas.CreateBody) -> schemas.CreateResponse:
         hyper = body.initial_hyperparameters or schemas.InitialHyperparameters()
-        rank = hyper.lora_hyperparameters and hyper.lora_hyperparameters.rank
-        rate = hyper.training_arguments and hyper.training_arguments.learning_rate
-        adapter = status.calls.create(_workspace(request), body.model.name, body.model.base_model_id, rank, rate)
+        rank = hyper.lora_hyperparameters.rank if hyper.lora_hyperparameters else None
+        rate = hyper.training_arguments.learning_rate if hyper.training_arguments else None
+        adapter = status.ready.create(_workspace(request), body.model.name, body.model.base_model_id, rank, rate)
         return schemas.CreateResponse(id=adapter.id)
 
     @api.get("/models/{model_id}", response_model=schemas.AdapterResponse)
-    def get_model(request: Request, model_id: str):
-        return _adapter_response(status.calls.adapter(_workspace(request), model_id))
+    def get_model(request: Request, model_id: str) -> schemas.AdapterResponse:
+        return _adapter_response(status.ready.adapter(_workspace(request), model_id))
 
     @api.delete("/models/{model_id}")
-    async def delete_model(request: Request, model_id: str):
-        await while_connected(request, status.calls.delete(_workspace(request), model_id))
+    async def delete_model(request: Request, model_id: str) -> EnvelopeResponse:
+        await while_connected(request, status.ready.delete(_workspace(request), model_id))
         return EnvelopeResponse({})
 
     @api.post("/models/{model_id}/complete", response_model=schemas.CompleteResponse)
-    async def complete_model(request: Request, model_id: str, body: schemas.CompleteBody):
-        collection_id = body.rag and body.rag.collection_id
-        call = status.calls.complete(_workspace(request), model_id, _completion_request(body), collection_id)
+    async def complete_model(request: Request, model_id: str, body: schemas.CompleteBody) -> schemas.CompleteResponse:
+        collection_id = body.rag.collection_id if body.rag else None
+        call = status.ready.complete(_workspace(request), model_id, _completion_request(body), collection_id)
         completion = await while_connected(request, call)
         _note_load(request, status)
         return schemas.CompleteResponse(finish_reason=completion.finish_reason, generated_output=completion.text)
 
     @api.post("/models/{model_id}/fine-tune", response_model=schemas.FineTuneResponse)
-    async def fine_tune_model(request: Request, model_id: str, body: schemas.FineTuneBody):
+    async def fine_tune_model(request: Request, model_id: str, body: schemas.FineTuneBody) -> schemas.FineTuneResponse:
         samples = [_tuning_sample(sample) for sample in body.samples]
-        call = status.calls.fine_tune(_workspace(request), model_id, samples)
+        call = status.ready.fine_tune(_workspace(request), model_id, samples)
         outcome = await while_connected(request, call)
         metrics.tuned(outcome.steps, outcome.trainable_tokens)
         _note_load(request, status)
@@ -186,7 +186,7 @@ def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function p
         return schemas.FineTuneResponse(number_of_trainable_tokens=outcome.trainable_tokens, sum_loss=outcome.sum_loss)
 
     @api.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
-    def no_such_call(request: Request, path: str):
+    def no_such_call(request: Request, path: str) -> None:
         raise _no_such_call(request.method, path)
 
     return api
@@ -194,7 +194,7 @@ def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function p
 
 def _note_load(request: Request, status: Status) -> None:
     """Puts into the request's line of the log what a slow answer may be due to."""
-    load = status.calls.machine()
+    load = status.ready.machine()
     if load is not None:
         request.state.noted.update(threads=load.threads, others=f"{load.others:.1f}")
 
@@ -232,7 +232,7 @@ def _completion_request(body: schemas.CompleteBody) -> CompletionRequest:
 def _tuning_sample(sample: schemas.Sample) -> TuningSample:
     multiplier = sample.fine_tuning_parameters and sample.fine_tuning_parameters.multiplier
     if isinstance(sample.inputs, str):
-        parts = (SamplePart(sample.inputs),)
+        parts: tuple[SamplePart, ...] = (SamplePart(sample.inputs),)
     else:
         parts = tuple(
             SamplePart(part.value, part.trainable is not False, part.parse_special_tokens is not False)

@@ -144,48 +144,48 @@ def block_routes(status: Status) -> APIRouter:  # one short function per call, t
     blocks = APIRouter(prefix="/blocks", responses=schemas.REFUSED)
 
     @blocks.post("/answer", response_model=AnswerResponse, response_model_exclude_none=True)
-    async def answer(request: Request, body: AnswerBody):
+    async def answer(request: Request, body: AnswerBody) -> AnswerResponse:
         """The sentence of a document, or of a collection, that answers a question, word for word."""
         if isinstance(body.source, DocumentSource):
             said = await while_connected(
-                request, status.calls.answer(_workspace(request), body.question, body.source.value)
+                request, status.ready.answer(_workspace(request), body.question, body.source.value)
             )
             return AnswerResponse(answer=said)
-        call = status.calls.answer_from(_workspace(request), body.question, body.source.collection_id)
+        call = status.ready.answer_from(_workspace(request), body.question, body.source.collection_id)
         said, passages = await while_connected(request, call)
         documents = [RagDocument(content=one.content, file_name=one.file_name) for one in passages]
         return AnswerResponse(answer=said, rag_context=RagContext(documents=documents))
 
     @blocks.post("/summarize", response_model=SummarizeResponse)
-    async def summarize(request: Request, body: SummarizeBody):
+    async def summarize(request: Request, body: SummarizeBody) -> SummarizeResponse:
         """A document's most telling sentences: one, three or six. Of examples the length counts."""
         summaries = [example.summary for example in body.examples or ()]
-        call = status.calls.summarize(_workspace(request), body.document, body.length, summaries)
+        call = status.ready.summarize(_workspace(request), body.document, body.length, summaries)
         return SummarizeResponse(summary=await while_connected(request, call))
 
     @blocks.post("/analyze-sentiment", response_model=SentimentResponse)
-    async def analyze_sentiment(request: Request, body: SentimentBody):
+    async def analyze_sentiment(request: Request, body: SentimentBody) -> SentimentResponse:
         """Whether a text is negative, neutral or positive. Of a long one, the beginning and the end count."""
         examples = [(example.document, example.sentiment) for example in body.examples or ()]
-        call = status.calls.sentiment(_workspace(request), body.document, examples)
+        call = status.ready.sentiment(_workspace(request), body.document, examples)
         return SentimentResponse(sentiment=await while_connected(request, call))
 
     @blocks.post("/personalize", response_model=PersonalizeResponse)
-    async def personalize(request: Request, body: PersonalizeBody):
+    async def personalize(request: Request, body: PersonalizeBody) -> PersonalizeResponse:
         """A text in words for an audience; parts for which the model would invent something stay as they are."""
-        call = status.calls.personalize(_workspace(request), body.document, body.audience_description)
+        call = status.ready.personalize(_workspace(request), body.document, body.audience_description)
         return PersonalizeResponse(personalized_document=await while_connected(request, call))
 
     @blocks.post("/extract", response_model=ExtractResponse)
-    async def extract(request: Request, body: ExtractBody):
+    async def extract(request: Request, body: ExtractBody) -> ExtractResponse:
         """The values of fields, as they stand in a document. A field that it does not have is left out."""
         fields = {name: field.type for name, field in body.fields.items()}
         return ExtractResponse(
-            entity=await while_connected(request, status.calls.extract(_workspace(request), body.document, fields))
+            entity=await while_connected(request, status.ready.extract(_workspace(request), body.document, fields))
         )
 
     @blocks.api_route("/transcription", methods=["GET", "POST"], include_in_schema=False)
-    def transcription():
+    def transcription() -> None:
         raise refusals.NotServed(
             "The local service does not transcribe: a model that hears would be larger than all of the kit. Transcribe "
             "elsewhere and send the text."

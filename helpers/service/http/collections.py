@@ -160,38 +160,38 @@ def collection_routes(status: Status) -> APIRouter:
     collections = APIRouter(responses=schemas.REFUSED)
 
     @collections.get("/rag-collections", response_model=CollectionsResponse)
-    def list_collections(request: Request):
+    def list_collections(request: Request) -> CollectionsResponse:
         """The workspace's collections, without their files."""
-        found = status.calls.collections.list(request.headers[WORKSPACE_HEADER])
+        found = status.ready.collections.list(request.headers[WORKSPACE_HEADER])
         return CollectionsResponse(rag_collections=[ListedCollectionResponse(**_fields(one)) for one in found])
 
     @collections.post("/rag-collections", response_model=schemas.CreateResponse)
-    async def create_collection(request: Request, body: CreateCollectionBody):
+    async def create_collection(request: Request, body: CreateCollectionBody) -> schemas.CreateResponse:
         """Makes a collection of uploaded files, at most 20 at once; they are read when this has answered."""
-        collection_id = await status.calls.collections.create(
+        collection_id = await status.ready.collections.create(
             request.headers[WORKSPACE_HEADER], body.name, body.slug, _chunker(body), _named(body.files or [])
         )
         return schemas.CreateResponse(id=collection_id)
 
     @collections.get("/rag-collections/{collection_id}", response_model=CollectionResponse)
-    async def get_collection(request: Request, collection_id: str):
+    async def get_collection(request: Request, collection_id: str) -> CollectionResponse:
         """A collection with its files, each with how far it is, and why it failed if it did."""
-        found = await status.calls.collections.get(request.headers[WORKSPACE_HEADER], collection_id)
+        found = await status.ready.collections.get(request.headers[WORKSPACE_HEADER], collection_id)
         files = [
             FileResponse(id=file.id, name=file.name, status=file.status, reason=file.reason) for file in found.files
         ]
         return CollectionResponse(**_fields(found), files=files)
 
     @collections.post("/rag-collections/{collection_id}/files")
-    async def add_files(request: Request, collection_id: str, body: AddFilesBody):
+    async def add_files(request: Request, collection_id: str, body: AddFilesBody) -> EnvelopeResponse:
         """Adds uploaded files, at most 20 at once; they are read when this has answered."""
-        await status.calls.collections.add(request.headers[WORKSPACE_HEADER], collection_id, _named(body.files))
+        await status.ready.collections.add(request.headers[WORKSPACE_HEADER], collection_id, _named(body.files))
         return EnvelopeResponse({})
 
     @collections.delete("/rag-collections/{collection_id}")
-    async def delete_collection(request: Request, collection_id: str):
+    async def delete_collection(request: Request, collection_id: str) -> EnvelopeResponse:
         """Deletes a collection, and those of its files that no other collection has."""
-        await status.calls.collections.delete(request.headers[WORKSPACE_HEADER], collection_id)
+        await status.ready.collections.delete(request.headers[WORKSPACE_HEADER], collection_id)
         return EnvelopeResponse({})
 
     return collections
@@ -208,7 +208,7 @@ def _chunker(body: CreateCollectionBody) -> chunkers.Chunker:
     parser = body.parser
     return chunkers.made(
         chunkers.NormalChunker.kind,
-        {"size": parser and parser.chunk_size, "overlap": parser and parser.chunk_overlap},
+        {"size": parser.chunk_size if parser else None, "overlap": parser.chunk_overlap if parser else None},
     )
 
 

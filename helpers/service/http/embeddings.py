@@ -64,17 +64,19 @@ def embeddings_routes(status: Status, metrics: Metrics) -> APIRouter:
     embeddings = APIRouter(prefix="/embeddings", responses=schemas.REFUSED)
 
     @embeddings.get("", response_model=EmbeddingsModelsResponse)
-    def list_embeddings_models():
-        return EmbeddingsModelsResponse(embeddings_models=[{"slug": slug} for slug in catalog.EMBEDDINGS_SLUGS])
+    def list_embeddings_models() -> EmbeddingsModelsResponse:
+        return EmbeddingsModelsResponse(
+            embeddings_models=[EmbeddingsModel(slug=slug) for slug in catalog.EMBEDDINGS_SLUGS]
+        )
 
     @embeddings.post("/{slug}", response_model=EmbeddingsResponse)
-    async def embed(request: Request, slug: str, body: EmbeddingsBody):
+    async def embed(request: Request, slug: str, body: EmbeddingsBody) -> EmbeddingsResponse:
         texts = [one.input for one in body.inputs]
-        call = status.calls.embed(request.headers[WORKSPACE_HEADER], slug, texts)
+        call = status.ready.embed(request.headers[WORKSPACE_HEADER], slug, texts)
         embedded = await while_connected(request, call)
         metrics.embedded(len(texts), embedded.tokens)
         request.state.noted.update(texts=len(texts), tokens=embedded.tokens)
-        found = [{"embedding": vector, "index": index} for index, vector in enumerate(embedded.vectors)]
+        found = [Embedding(embedding=vector, index=index) for index, vector in enumerate(embedded.vectors)]
         return EmbeddingsResponse(embeddings=found)
 
     return embeddings

@@ -61,21 +61,23 @@ def export_routes(status: Status) -> APIRouter:
     export = APIRouter(responses=schemas.REFUSED)
 
     @export.get("/adapters/{model_id}", response_model=schemas.ExportResponse)
-    def list_files(request: Request, model_id: str, with_base: Annotated[bool, Query(alias="withBase")] = False):
+    def list_files(
+        request: Request, model_id: str, with_base: Annotated[bool, Query(alias="withBase")] = False
+    ) -> schemas.ExportResponse:
         workspace = request.headers[WORKSPACE_HEADER]
-        return _again(lambda: _response(status.calls.export(workspace, model_id, with_base)))
+        return _again(lambda: _response(status.ready.export(workspace, model_id, with_base)))
 
     @export.get("/adapters/{model_id}/{file}", responses=_FILE)
-    def adapter_file(request: Request, model_id: str, file: str):
+    def adapter_file(request: Request, model_id: str, file: str) -> OpenFileResponse:
         workspace = request.headers[WORKSPACE_HEADER]
-        return _again(lambda: OpenFileResponse(_opened(status.calls.export(workspace, model_id).files, file)))
+        return _again(lambda: OpenFileResponse(_opened(status.ready.export(workspace, model_id).files, file)))
 
     @export.get("/base/{file}", responses=_FILE)
-    def base_file(file: str):
-        return OpenFileResponse(_opened(status.calls.base_files(), file))
+    def base_file(file: str) -> OpenFileResponse:
+        return OpenFileResponse(_opened(status.ready.base_files(), file))
 
     @export.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
-    def no_such_call(request: Request, path: str):
+    def no_such_call(request: Request, path: str) -> None:
         called = f"{request.method} /export/{refusals.quoted(path)[1:-1]}"
         raise HttpRefusal(404, f"There is no call {called}: GET /docs lists those there are.")
 
@@ -106,8 +108,8 @@ def _response(export: Export) -> schemas.ExportResponse:
         id=export.adapter.id,
         name=export.adapter.name,
         base_name=export.base_name,
-        weights_name=weights and weights.name,
-        weights_sha256=weights and weights.sha256,
+        weights_name=weights.name if weights else None,
+        weights_sha256=weights.sha256 if weights else None,
         files=_sizes(export.files),
         base_files=_sizes(export.base_files),
     )

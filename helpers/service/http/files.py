@@ -22,11 +22,13 @@ def file_routes(status: Status) -> APIRouter:
     files = APIRouter(responses=schemas.REFUSED)
 
     @files.post("/files", response_model=schemas.CreateResponse)
-    def upload_file(request: Request, type: Literal["audioFile", "ragUserFile"], file: UploadFile):
+    def upload_file(
+        request: Request, type: Literal["audioFile", "ragUserFile"], file: UploadFile
+    ) -> schemas.CreateResponse:
         """Keeps a file, of at most 8 MB, for a collection: text, Markdown or PDF. No collection in a day, no file."""
         if type == "audioFile":
             raise refusals.NotServed("The local service does not transcribe, so it takes no audio.")
-        file_id = status.calls.collections.upload(request.headers[WORKSPACE_HEADER], file.file.read())
+        file_id = status.ready.collections.upload(request.headers[WORKSPACE_HEADER], file.file.read())
         return schemas.CreateResponse(id=file_id)
 
     return files

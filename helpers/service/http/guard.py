@@ -94,8 +94,7 @@ class Guard:
             self._status.last_request = time.monotonic()
             self._check_token(headers)
             self._check_workspace(headers)
-            if self._status.calls is None:
-                raise refusals.Busy(f"The service is not ready yet ({self._status.doing}): try again in a moment.")
+            _ = self._status.ready  # or is refused
 
     def _check_token(self, headers: Headers) -> None:
         scheme, _, given = headers.get("authorization", "").partition(" ")

@@ -77,10 +77,10 @@ def pdf_routes(status: Status) -> APIRouter:
     blocks = APIRouter(responses=schemas.REFUSED)
 
     @blocks.post("/blocks/extract-pdf", response_model=PdfResponse)
-    async def extract_pdf(request: Request, file: UploadFile):
+    async def extract_pdf(request: Request, file: UploadFile) -> PdfResponse:
         """The text of a PDF, page by page. At most 8 MB and 2,000 pages; no pictures, tables or scanned text."""
         content = await file.read()
-        found = await while_connected(request, status.calls.read_pdf(request.headers[WORKSPACE_HEADER], content))
+        found = await while_connected(request, status.ready.read_pdf(request.headers[WORKSPACE_HEADER], content))
         return _response(found)
 
     return blocks

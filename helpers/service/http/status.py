@@ -9,6 +9,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 
+from .. import refusals
 from ..calls import Calls
 
 
@@ -29,3 +30,14 @@ class Status:
     progress: float = 0.0
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     last_request: float = field(default_factory=time.monotonic)
+
+    @property
+    def ready(self) -> Calls:
+        """What the API does.
+
+        Raises:
+            Busy: the engine still loads.
+        """
+        if self.calls is None:
+            raise refusals.Busy(f"The service is not ready yet ({self.doing}): try again in a moment.")
+        return self.calls

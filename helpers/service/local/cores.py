@@ -71,9 +71,9 @@ def _grant_of(group: Path) -> Iterable[float]:
         quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
         yield int(quota) / int(period)
     with contextlib.suppress(OSError, ValueError):
-        quota = int((group / "cpu.cfs_quota_us").read_text(encoding="ascii"))
-        if quota > 0:  # -1: no limit
-            yield quota / int((group / "cpu.cfs_period_us").read_text(encoding="ascii"))
+        older = int((group / "cpu.cfs_quota_us").read_text(encoding="ascii"))
+        if older > 0:  # -1: no limit
+            yield older / int((group / "cpu.cfs_period_us").read_text(encoding="ascii"))
 
 
 class Usage:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from gguf import GGUFWriter
@@ -77,7 +78,7 @@ def _peft_name(layer: int, name: str, half: str) -> str:
     return f"base_model.model.model.layers.{layer}.mlp.{name}.lora_{half}.weight"
 
 
-def _config(lora: Lora, model: Llama) -> dict:
+def _config(lora: Lora, model: Llama) -> dict[str, Any]:
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",

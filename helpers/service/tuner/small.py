@@ -99,7 +99,7 @@ def _shapes(sizes: Sizes) -> dict[str, tuple[int, ...]]:
     queries, keys = sizes.heads * sizes.head_width, sizes.key_heads * sizes.head_width
     of_parts = [(narrow,), (queries, narrow), (keys, narrow), (keys, narrow), (narrow, queries), (narrow,)]
     of_parts += [(wide, narrow), (wide, narrow), (narrow, wide)]
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for number in range(sizes.layers):
         names = [name for names in weights_file.names_of_layer(number) for name in names]
         shapes |= zip(names, of_parts, strict=True)
