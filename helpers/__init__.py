@@ -38,25 +38,10 @@ if TYPE_CHECKING:
     from .progress_bars import progress, waiting
     from .token_views import next_tokens, show_tokens
 
-_ERRORS = (
-    "BadInput",
-    "Busy",
-    "GradientError",
-    "LossRanAway",
-    "MissingCredentials",
-    "NotServed",
-    "TimedOut",
-    "Unreachable",
-    "UnknownAdapter",
-    "UnknownCollection",
-    "UnknownModel",
-    "WrongCredentials",
-)
-_WHERE = {
+_WHERE = {  # of the names that are in no module of their own; those that are missing here are kinds of error
     "adapter_folder": "connection",
     "connect": "connection",
     "stop_local_service": "connection",
-    **dict.fromkeys(_ERRORS, "errors"),
     "GradientEmbeddings": "embeddings",
     "export_adapter": "export",
     "GradientLLM": "llm",
@@ -103,9 +88,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
-    if name not in _WHERE:
+    if name not in __all__:
         raise AttributeError(f"helpers has no {name!r}; it has {', '.join(__all__)}")
-    value = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
+    value = getattr(importlib.import_module(f".{_WHERE.get(name, 'errors')}", __name__), name)
     globals()[name] = value
     return value
 

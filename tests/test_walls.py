@@ -69,7 +69,7 @@ MAY_IMPORT = {
     "forms": {"facts", "helpers", "outside"},
     "program": {"facts", "outside", "http", "calls", "keeping", "seam", "local", "model files", "tuner's process"},
     "outside": {"facts"},
-    "http": {"facts", "outside", "calls", "retrieval", "keeping", "cutting", "seam"},
+    "http": {"facts", "outside", "calls", "blocks", "retrieval", "keeping", "cutting", "seam"},
     "calls": {"facts", "blocks", "retrieval", "keeping", "seam"},
     "blocks": {"cutting", "seam"},
     "retrieval": {"outside", "keeping", "cutting", "seam"},

@@ -10,7 +10,7 @@ was before.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -19,10 +19,9 @@ from typing import TypeVar
 
 from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK
 from . import catalog, pdf, rag_prompt
-from .blocks import answer, extract, personalize, sentiment, summarize
 from .blocks.model import Model
 from .collection_store import CollectionStore
-from .collections import Collections, Passage
+from .collections import Collections
 from .engine import (
     AdapterState,
     Completion,
@@ -219,42 +218,12 @@ class Calls:
         """
         return await self._scheduler.run(workspace, lambda given_up: pdf.read(content, given_up), Kind.READ)
 
-    async def answer(self, workspace: str, question: str, document: str) -> str:
-        """The sentence of a document that answers a question.
+    async def block(self, workspace: str, work: Callable[[Model], Result]) -> Result:
+        """Runs a block (`blocks/`) in its turn, as a completion of the last base model.
 
         Raises:
-            NoText, TooLong: the document has nothing in it to read, or too much.
+            Refusal: whatever the block or the engine refuses.
         """
-        return await self._block(workspace, lambda model: answer.from_document(document, question))
-
-    async def answer_from(self, workspace: str, question: str, collection_id: str) -> tuple[str, list[Passage]]:
-        """The sentence of a collection that answers a question, and the passages that were read for it.
-
-        Raises:
-            Refusal: unknown collection; one in which nothing is ready; whatever the engine refuses.
-        """
-        found = await self.collections.nearest(workspace, collection_id, question)
-        passages = [passage.content for passage in found]
-        return await self._block(workspace, lambda model: answer.from_passages(passages, question)), found
-
-    async def summarize(self, workspace: str, document: str, length: str | None, examples: Sequence[str]) -> str:
-        """A document's most telling sentences. For arguments and refusals see `summarize.summary`."""
-        return await self._block(workspace, lambda model: summarize.summary(document, length, examples))
-
-    async def sentiment(self, workspace: str, document: str, examples: Sequence[tuple[str, str]]) -> str:
-        """Whether a text is negative, neutral or positive. For arguments and refusals see `sentiment.sentiment`."""
-        return await self._block(workspace, lambda model: sentiment.sentiment(model, document, examples))
-
-    async def personalize(self, workspace: str, document: str, audience: str) -> str:
-        """A text for an audience. For arguments and refusals see `personalize.personalized`."""
-        return await self._block(workspace, lambda model: personalize.personalized(model, document, audience))
-
-    async def extract(self, workspace: str, document: str, schema: Mapping[str, str]) -> dict[str, extract.Value]:
-        """Values of fields that a document has. For arguments and refusals see `extract.entity`."""
-        return await self._block(workspace, lambda model: extract.entity(model, document, schema))
-
-    async def _block(self, workspace: str, work: Callable[[Model], Result]) -> Result:
-        """Runs a block in its turn, as a completion of the last base model."""
         slug = list(self._base_models.values())[-1].slug
         return await self._scheduler.run(
             workspace, lambda given_up: work(Model(self._engine, slug, given_up)), Kind.COMPLETE

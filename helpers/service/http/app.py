@@ -38,8 +38,8 @@ from .guard import (
     METRICS_PATH,
     NEXT_TOKENS_PATH,
     TOKENS_PATH,
-    WORKSPACE_HEADER,
     Guard,
+    workspace_of,
 )
 from .metrics import Metrics
 from .pdf import pdf_routes
@@ -123,7 +123,7 @@ def _own_calls(status: Status, metrics: Metrics) -> APIRouter:
 
     @own.post(NEXT_TOKENS_PATH, response_model=schemas.NextTokensResponse, responses=schemas.REFUSED)
     async def next_tokens(request: Request, body: schemas.NextTokensBody) -> schemas.NextTokensResponse:
-        work = status.ready.next_tokens(_workspace(request), body.model, body.prompt, body.count)
+        work = status.ready.next_tokens(workspace_of(request), body.model, body.prompt, body.count)
         found = await while_connected(request, work)
         return schemas.NextTokensResponse(
             next=[schemas.LikelyToken(token=one.id, piece=one.piece, probability=one.probability) for one in found]
@@ -146,7 +146,7 @@ def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function p
         capability: Literal["any", "complete", "fineTune"] = "any",
     ) -> schemas.ModelsResponse:
         bases = [_base_model_response(model) for model in status.ready.base_models()]
-        adapters = [] if only_base else status.ready.adapters(_workspace(request))
+        adapters = [] if only_base else status.ready.adapters(workspace_of(request))
         # Every model here has every capability, so the filter has nothing to leave out.
         return schemas.ModelsResponse(models=[*bases, *map(_adapter_response, adapters)])
 
@@ -155,22 +155,22 @@ def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function p
         hyper = body.initial_hyperparameters or schemas.InitialHyperparameters()
         rank = hyper.lora_hyperparameters.rank if hyper.lora_hyperparameters else None
         rate = hyper.training_arguments.learning_rate if hyper.training_arguments else None
-        adapter = status.ready.create(_workspace(request), body.model.name, body.model.base_model_id, rank, rate)
+        adapter = status.ready.create(workspace_of(request), body.model.name, body.model.base_model_id, rank, rate)
         return schemas.CreateResponse(id=adapter.id)
 
     @api.get("/models/{model_id}", response_model=schemas.AdapterResponse)
     def get_model(request: Request, model_id: str) -> schemas.AdapterResponse:
-        return _adapter_response(status.ready.adapter(_workspace(request), model_id))
+        return _adapter_response(status.ready.adapter(workspace_of(request), model_id))
 
     @api.delete("/models/{model_id}")
     async def delete_model(request: Request, model_id: str) -> EnvelopeResponse:
-        await while_connected(request, status.ready.delete(_workspace(request), model_id))
+        await while_connected(request, status.ready.delete(workspace_of(request), model_id))
         return EnvelopeResponse({})
 
     @api.post("/models/{model_id}/complete", response_model=schemas.CompleteResponse)
     async def complete_model(request: Request, model_id: str, body: schemas.CompleteBody) -> schemas.CompleteResponse:
         collection_id = body.rag.collection_id if body.rag else None
-        call = status.ready.complete(_workspace(request), model_id, _completion_request(body), collection_id)
+        call = status.ready.complete(workspace_of(request), model_id, _completion_request(body), collection_id)
         completion = await while_connected(request, call)
         _note_load(request, status)
         return schemas.CompleteResponse(finish_reason=completion.finish_reason, generated_output=completion.text)
@@ -178,7 +178,7 @@ def _api(status: Status, metrics: Metrics) -> APIRouter:  # one short function p
     @api.post("/models/{model_id}/fine-tune", response_model=schemas.FineTuneResponse)
     async def fine_tune_model(request: Request, model_id: str, body: schemas.FineTuneBody) -> schemas.FineTuneResponse:
         samples = [_tuning_sample(sample) for sample in body.samples]
-        call = status.ready.fine_tune(_workspace(request), model_id, samples)
+        call = status.ready.fine_tune(workspace_of(request), model_id, samples)
         outcome = await while_connected(request, call)
         metrics.tuned(outcome.steps, outcome.trainable_tokens)
         _note_load(request, status)
@@ -197,10 +197,6 @@ def _note_load(request: Request, status: Status) -> None:
     load = status.ready.machine()
     if load is not None:
         request.state.noted.update(threads=load.threads, others=f"{load.others:.1f}")
-
-
-def _workspace(request: Request) -> str:
-    return request.headers[WORKSPACE_HEADER]
 
 
 def _base_model_response(model: catalog.BaseModel) -> schemas.BaseModelResponse:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 
 from .. import refusals
+from ..blocks import answer, extract, personalize, sentiment, summarize
+from ..blocks.model import Model
 from . import schemas
 from .disconnect import while_connected
-from .guard import WORKSPACE_HEADER
+from .guard import workspace_of
 from .status import Status
+
+Result = TypeVar("Result")
 
 MAX_FIELDS = 32  # of one schema; each may cost a question to the model
 MAX_EXAMPLES = 20
@@ -143,46 +148,50 @@ def block_routes(status: Status) -> APIRouter:  # one short function per call, t
     """
     blocks = APIRouter(prefix="/blocks", responses=schemas.REFUSED)
 
+    async def run(request: Request, work: Callable[[Model], Result]) -> Result:
+        return await while_connected(request, status.ready.block(workspace_of(request), work))
+
     @blocks.post("/answer", response_model=AnswerResponse, response_model_exclude_none=True)
-    async def answer(request: Request, body: AnswerBody) -> AnswerResponse:
+    async def answer_question(request: Request, body: AnswerBody) -> AnswerResponse:
         """The sentence of a document, or of a collection, that answers a question, word for word."""
-        if isinstance(body.source, DocumentSource):
-            said = await while_connected(
-                request, status.ready.answer(_workspace(request), body.question, body.source.value)
+        source = body.source
+        if isinstance(source, DocumentSource):
+            return AnswerResponse(
+                answer=await run(request, lambda _: answer.from_document(source.value, body.question))
             )
-            return AnswerResponse(answer=said)
-        call = status.ready.answer_from(_workspace(request), body.question, body.source.collection_id)
-        said, passages = await while_connected(request, call)
-        documents = [RagDocument(content=one.content, file_name=one.file_name) for one in passages]
+        search = status.ready.collections.nearest(workspace_of(request), source.collection_id, body.question)
+        found = await while_connected(request, search)
+        passages = [passage.content for passage in found]
+        said = await run(request, lambda _: answer.from_passages(passages, body.question))
+        documents = [RagDocument(content=one.content, file_name=one.file_name) for one in found]
         return AnswerResponse(answer=said, rag_context=RagContext(documents=documents))
 
     @blocks.post("/summarize", response_model=SummarizeResponse)
-    async def summarize(request: Request, body: SummarizeBody) -> SummarizeResponse:
+    async def summarize_document(request: Request, body: SummarizeBody) -> SummarizeResponse:
         """A document's most telling sentences: one, three or six. Of examples the length counts."""
-        summaries = [example.summary for example in body.examples or ()]
-        call = status.ready.summarize(_workspace(request), body.document, body.length, summaries)
-        return SummarizeResponse(summary=await while_connected(request, call))
+        examples = [example.summary for example in body.examples or ()]
+        said = await run(request, lambda _: summarize.summary(body.document, body.length, examples))
+        return SummarizeResponse(summary=said)
 
     @blocks.post("/analyze-sentiment", response_model=SentimentResponse)
     async def analyze_sentiment(request: Request, body: SentimentBody) -> SentimentResponse:
         """Whether a text is negative, neutral or positive. Of a long one, the beginning and the end count."""
         examples = [(example.document, example.sentiment) for example in body.examples or ()]
-        call = status.ready.sentiment(_workspace(request), body.document, examples)
-        return SentimentResponse(sentiment=await while_connected(request, call))
+        found = await run(request, lambda model: sentiment.sentiment(model, body.document, examples))
+        return SentimentResponse(sentiment=found)
 
     @blocks.post("/personalize", response_model=PersonalizeResponse)
-    async def personalize(request: Request, body: PersonalizeBody) -> PersonalizeResponse:
+    async def personalize_document(request: Request, body: PersonalizeBody) -> PersonalizeResponse:
         """A text in words for an audience; parts for which the model would invent something stay as they are."""
-        call = status.ready.personalize(_workspace(request), body.document, body.audience_description)
-        return PersonalizeResponse(personalized_document=await while_connected(request, call))
+        audience = body.audience_description
+        said = await run(request, lambda model: personalize.personalized(model, body.document, audience))
+        return PersonalizeResponse(personalized_document=said)
 
     @blocks.post("/extract", response_model=ExtractResponse)
-    async def extract(request: Request, body: ExtractBody) -> ExtractResponse:
+    async def extract_entity(request: Request, body: ExtractBody) -> ExtractResponse:
         """The values of fields, as they stand in a document. A field that it does not have is left out."""
-        fields = {name: field.type for name, field in body.fields.items()}
-        return ExtractResponse(
-            entity=await while_connected(request, status.ready.extract(_workspace(request), body.document, fields))
-        )
+        schema = {name: field.type for name, field in body.fields.items()}
+        return ExtractResponse(entity=await run(request, lambda model: extract.entity(model, body.document, schema)))
 
     @blocks.api_route("/transcription", methods=["GET", "POST"], include_in_schema=False)
     def transcription() -> None:
@@ -192,7 +201,3 @@ def block_routes(status: Status) -> APIRouter:  # one short function per call, t
         )
 
     return blocks
-
-
-def _workspace(request: Request) -> str:
-    return request.headers[WORKSPACE_HEADER]

@@ -16,7 +16,7 @@ from .. import chunkers
 from ..collection_store import Collection
 from . import schemas
 from .envelope import EnvelopeResponse
-from .guard import WORKSPACE_HEADER
+from .guard import workspace_of
 from .schemas import MAX_NAME_CHARACTERS, Name, Response, Whole, Wire
 from .status import Status
 
@@ -162,21 +162,21 @@ def collection_routes(status: Status) -> APIRouter:
     @collections.get("/rag-collections", response_model=CollectionsResponse)
     def list_collections(request: Request) -> CollectionsResponse:
         """The workspace's collections, without their files."""
-        found = status.ready.collections.list(request.headers[WORKSPACE_HEADER])
+        found = status.ready.collections.list(workspace_of(request))
         return CollectionsResponse(rag_collections=[ListedCollectionResponse(**_fields(one)) for one in found])
 
     @collections.post("/rag-collections", response_model=schemas.CreateResponse)
     async def create_collection(request: Request, body: CreateCollectionBody) -> schemas.CreateResponse:
         """Makes a collection of uploaded files, at most 20 at once; they are read when this has answered."""
         collection_id = await status.ready.collections.create(
-            request.headers[WORKSPACE_HEADER], body.name, body.slug, _chunker(body), _named(body.files or [])
+            workspace_of(request), body.name, body.slug, _chunker(body), _named(body.files or [])
         )
         return schemas.CreateResponse(id=collection_id)
 
     @collections.get("/rag-collections/{collection_id}", response_model=CollectionResponse)
     async def get_collection(request: Request, collection_id: str) -> CollectionResponse:
         """A collection with its files, each with how far it is, and why it failed if it did."""
-        found = await status.ready.collections.get(request.headers[WORKSPACE_HEADER], collection_id)
+        found = await status.ready.collections.get(workspace_of(request), collection_id)
         files = [
             FileResponse(id=file.id, name=file.name, status=file.status, reason=file.reason) for file in found.files
         ]
@@ -185,13 +185,13 @@ def collection_routes(status: Status) -> APIRouter:
     @collections.post("/rag-collections/{collection_id}/files")
     async def add_files(request: Request, collection_id: str, body: AddFilesBody) -> EnvelopeResponse:
         """Adds uploaded files, at most 20 at once; they are read when this has answered."""
-        await status.ready.collections.add(request.headers[WORKSPACE_HEADER], collection_id, _named(body.files))
+        await status.ready.collections.add(workspace_of(request), collection_id, _named(body.files))
         return EnvelopeResponse({})
 
     @collections.delete("/rag-collections/{collection_id}")
     async def delete_collection(request: Request, collection_id: str) -> EnvelopeResponse:
         """Deletes a collection, and those of its files that no other collection has."""
-        await status.ready.collections.delete(request.headers[WORKSPACE_HEADER], collection_id)
+        await status.ready.collections.delete(workspace_of(request), collection_id)
         return EnvelopeResponse({})
 
     return collections

@@ -10,7 +10,7 @@ from pydantic import Field
 from .. import catalog
 from . import schemas
 from .disconnect import while_connected
-from .guard import WORKSPACE_HEADER
+from .guard import workspace_of
 from .metrics import Metrics
 from .status import Status
 
@@ -72,7 +72,7 @@ def embeddings_routes(status: Status, metrics: Metrics) -> APIRouter:
     @embeddings.post("/{slug}", response_model=EmbeddingsResponse)
     async def embed(request: Request, slug: str, body: EmbeddingsBody) -> EmbeddingsResponse:
         texts = [one.input for one in body.inputs]
-        call = status.ready.embed(request.headers[WORKSPACE_HEADER], slug, texts)
+        call = status.ready.embed(workspace_of(request), slug, texts)
         embedded = await while_connected(request, call)
         metrics.embedded(len(texts), embedded.tokens)
         request.state.noted.update(texts=len(texts), tokens=embedded.tokens)

@@ -20,7 +20,7 @@ from .. import refusals
 from ..calls import Export
 from . import schemas
 from .envelope import HttpRefusal
-from .guard import WORKSPACE_HEADER
+from .guard import workspace_of
 from .status import Status
 
 BLOCK_BYTES = 1 << 20
@@ -64,12 +64,12 @@ def export_routes(status: Status) -> APIRouter:
     def list_files(
         request: Request, model_id: str, with_base: Annotated[bool, Query(alias="withBase")] = False
     ) -> schemas.ExportResponse:
-        workspace = request.headers[WORKSPACE_HEADER]
+        workspace = workspace_of(request)
         return _again(lambda: _response(status.ready.export(workspace, model_id, with_base)))
 
     @export.get("/adapters/{model_id}/{file}", responses=_FILE)
     def adapter_file(request: Request, model_id: str, file: str) -> OpenFileResponse:
-        workspace = request.headers[WORKSPACE_HEADER]
+        workspace = workspace_of(request)
         return _again(lambda: OpenFileResponse(_opened(status.ready.export(workspace, model_id).files, file)))
 
     @export.get("/base/{file}", responses=_FILE)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, UploadFile
 
 from .. import refusals
 from . import schemas
-from .guard import WORKSPACE_HEADER
+from .guard import workspace_of
 from .status import Status
 
 
@@ -28,7 +28,7 @@ def file_routes(status: Status) -> APIRouter:
         """Keeps a file, of at most 8 MB, for a collection: text, Markdown or PDF. No collection in a day, no file."""
         if type == "audioFile":
             raise refusals.NotServed("The local service does not transcribe, so it takes no audio.")
-        file_id = status.ready.collections.upload(request.headers[WORKSPACE_HEADER], file.file.read())
+        file_id = status.ready.collections.upload(workspace_of(request), file.file.read())
         return schemas.CreateResponse(id=file_id)
 
     return files

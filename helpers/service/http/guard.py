@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...environment import WORKSPACE_ID, WORKSPACE_RULE, is_loopback
@@ -180,6 +181,11 @@ def _check_size(scope: Scope) -> None:
         raise HttpRefusal(
             431, f"The address and the headers have {size} bytes and may have {MAX_HEADER_BYTES}: send shorter ones."
         )
+
+
+def workspace_of(request: Request) -> str:
+    """The workspace that a request which has passed is for."""
+    return request.headers[WORKSPACE_HEADER]
 
 
 def _is_loopback_name(host: str) -> bool:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, UploadFile
 from ..pdf import Page, Pdf
 from . import schemas
 from .disconnect import while_connected
-from .guard import WORKSPACE_HEADER
+from .guard import workspace_of
 from .schemas import Response
 from .status import Status
 
@@ -80,7 +80,7 @@ def pdf_routes(status: Status) -> APIRouter:
     async def extract_pdf(request: Request, file: UploadFile) -> PdfResponse:
         """The text of a PDF, page by page. At most 8 MB and 2,000 pages; no pictures, tables or scanned text."""
         content = await file.read()
-        found = await while_connected(request, status.ready.read_pdf(request.headers[WORKSPACE_HEADER], content))
+        found = await while_connected(request, status.ready.read_pdf(workspace_of(request), content))
         return _response(found)
 
     return blocks
