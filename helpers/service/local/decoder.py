@@ -387,7 +387,7 @@ def _llama_cpp() -> Any:
         for name, value in given.items():  # the tuner's process is to inherit none of them
             if value is None:
                 del os.environ[name]
-        if bound_to is not None:
+        if bound_to is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, bound_to)  # the library has bound this thread, which loaded it, to one core
     return xllamacpp
 
