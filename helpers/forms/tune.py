@@ -44,7 +44,11 @@ def fine_tune_form(
 
 
 class FineTuneForm(Form):
-    """Teaches an adapter questions and answers, in as many calls as wanted, and asks it before and after."""
+    """Teaches an adapter questions and answers, in as many calls as wanted, and asks it before and after.
+
+    Args:
+        gradient, question, answer, template, name: as for `fine_tune_form`.
+    """
 
     def __init__(self, gradient: Gradient, question: str, answer: str, template: str, name: str) -> None:
         super().__init__(gradient)

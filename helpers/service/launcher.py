@@ -134,14 +134,27 @@ def _end(data: Path, service: Service) -> None:
 
 
 def write_address(data: Path, url: str, token: str | None, instance: str, others: Sequence[str] = ()) -> None:
-    """Called by the service: says where it is, in a file that only its user can read."""
+    """Called by the service: says where it is, in a file that only its user can read.
+
+    Args:
+        data: the data folder.
+        url: the base URL, ending in /api.
+        token: the access token, or None if any will do.
+        instance: tells this run from others.
+        others: base URLs for other machines.
+    """
     address = {"url": url, "token": token or "any-token-will-do", "pid": os.getpid(), "instance": instance}
     address["others"] = list(others)
     private_file.write_json(data / ADDRESS_FILE, address)
 
 
 def remove_address(data: Path, instance: str) -> None:
-    """Called by the service when it ends; a later service's file is left alone."""
+    """Called by the service when it ends; a later service's file is left alone.
+
+    Args:
+        data: the data folder.
+        instance: of the run that has ended.
+    """
     with contextlib.suppress(OSError, ValueError):
         if json.loads((data / ADDRESS_FILE).read_text(encoding="utf-8"))["instance"] == instance:
             (data / ADDRESS_FILE).unlink()

@@ -154,7 +154,7 @@ def convert(gguf_file: Path, folder: Path, progress: Progress = lambda what, don
     """
     from . import gguf_convert  # numpy and gguf take half a second to import; a cached start needs neither
 
-    staging = Path(tempfile.mkdtemp(prefix="staging-", dir=_made(folder.parent.parent)))
+    staging = Path(tempfile.mkdtemp(prefix="staging-", dir=_made_folder(folder.parent.parent)))
     try:
         gguf_convert.write_huggingface(
             gguf_file, staging, lambda done: progress("Converting the weights for fine-tuning", done)
@@ -177,6 +177,6 @@ def _remove_other_conversions(folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _made(folder: Path) -> Path:
+def _made_folder(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
