@@ -181,7 +181,7 @@ def _popen(*arguments: Any, **options: Any) -> subprocess.Popen:
 def _kill_at_once(process: int, number: int) -> None:
     """`os.kill` of Windows, which ends a process whatever the signal, without asking it."""
     assert number == signal.SIGTERM
-    os.kill(process, signal.SIGKILL)
+    os.kill(process, getattr(signal, "SIGKILL", number))
 
 
 def _no_library(name: str | None) -> ctypes.CDLL:
