@@ -75,9 +75,8 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.id = f"cell-{number:03d}"
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", ()):
-            view = output.get("data", {}).get("application/vnd.jupyter.widget-view+json")
-            if view is not None:
-                view["model_id"] = cell.id  # a form's own id is drawn anew in every kernel
+            if "text/html" in output.get("data", {}):
+                output.data.pop("application/vnd.jupyter.widget-view+json", None)  # a page has a form's picture
     return notebook
 
 
