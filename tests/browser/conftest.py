@@ -43,7 +43,7 @@ class Stub:
 
     def __init__(self, data: Path) -> None:
         recorded = load_recordings()
-        self.engine = UnhurriedEngine(recorded._recordings, recorded.weights_name)
+        self.engine = UnhurriedEngine(recorded.recordings, recorded.weights_name)
         self.server = ThreadedServer(self.engine, data, TOKEN).start()
         self.environment = {**os.environ, **environment(self.server.url, data)}
 
