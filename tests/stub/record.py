@@ -113,8 +113,7 @@ def record(files: list[Path], live: bool, keep: bool = False) -> None:
     found = model_files.ensure(cache)
     with tempfile.TemporaryDirectory(prefix="gradient-record-", ignore_cleanup_errors=True) as folder:
         engine = RecordingEngine(local_engine(found, cache, seed=SEED))
-        if keep:
-            engine.recordings.update(load_recordings().recordings)
+        others = load_recordings().recordings if keep else {}
         server = ThreadedServer(engine, Path(folder), TOKEN).start()
         os.environ.update(environment(server.url, Path(folder)))
         try:
@@ -130,7 +129,7 @@ def record(files: list[Path], live: bool, keep: bool = False) -> None:
         finally:
             server.stop()
         if not live:
-            save_recordings(engine)
+            save_recordings(engine, others=others)
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -237,12 +237,18 @@ def _rounded(vector: list[float]) -> list[float]:
     return kept
 
 
-def save_recordings(engine: RecordingEngine, path: Path = RECORDINGS) -> None:
-    """Writes what an engine recorded, one entry a line, sorted, so that a change reads well in a diff."""
-    entries = [
-        f"  {json.dumps(key)}: {json.dumps(engine.recordings[key], ensure_ascii=False)}"
-        for key in sorted(engine.recordings)
-    ]
+def save_recordings(
+    engine: RecordingEngine, path: Path = RECORDINGS, others: Mapping[str, dict[str, Any]] | None = None
+) -> None:
+    """Writes what an engine recorded, one entry a line, sorted, so that a change reads well in a diff.
+
+    Args:
+        engine: which recorded it.
+        path: the file.
+        others: recordings to write beside them, of what this engine was not asked.
+    """
+    kept = {**(others or {}), **engine.recordings}
+    entries = [f"  {json.dumps(key)}: {json.dumps(kept[key], ensure_ascii=False)}" for key in sorted(kept)]
     head = f'{{"weights_name": {json.dumps(engine.weights_name)}, "recordings": {{\n'
     path.write_text(head + ",\n".join(entries) + "\n}}\n", encoding="utf-8")
 
