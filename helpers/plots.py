@@ -84,7 +84,7 @@ def bars(values: Mapping[str, Mapping[str, float]], title: str, measure: str) ->
             "hatch": hatch,
             "edgecolor": "white",
             "linewidth": 0,
-        }  # white: the hatch
+        }  # the hatch
         drawn = axes.barh(heights, list(series.values()), thick * 0.9, label=name, **look)
         axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=9, color=INK)
     axes.set(title=title, xlabel=measure, yticks=[row + 0.4 - thick / 2 for row in range(len(labels))])
