@@ -72,7 +72,7 @@ class Prepared:
         self.looks = list(_within(self.batches, LOOK_TOKENS))
         self._places = list(_places(self.batches, self.looks))
         many = sum(len(sample.ids) for sample in samples) > KEPT_TOKENS
-        self._hidden = _OnDisk(spare) if many else {}
+        self._hidden: _OnDisk | dict[int, np.ndarray] = _OnDisk(spare) if many else {}
         self._run_frozen_layers(first, before_step)
 
     def batch(self, number: int) -> Batch:
