@@ -139,6 +139,20 @@ class Load:
     others: float
 
 
+@dataclass(frozen=True)
+class Places:
+    """How much an engine works on at once.
+
+    Attributes:
+        completions: how many completions: twice as many as it computes side by side, so that one that waits for its
+            adapter to be loaded leaves its place there to others.
+        tunes: how many fine-tunes, each of another adapter.
+    """
+
+    completions: int = 16
+    tunes: int = 1
+
+
 class Engine(ABC):
     """Completes prompts, tunes adapters, and makes vectors of texts."""
 
@@ -156,6 +170,12 @@ class Engine(ABC):
         """Which weights an adapter was tuned on as far as its folder tells: for those of which the store does not know,
         because an earlier version of the service tuned them."""
         return None
+
+    @property
+    def places(self) -> Places:
+        """How much it works on at once. The scheduler asks whenever a request may start, and every second while one
+        waits, on the event loop: so the answer may be another one each time, and has to be there at once."""
+        return Places()
 
     @abstractmethod
     def complete(
