@@ -20,7 +20,14 @@ from ..environment import TOKEN_VARIABLE, URL_VARIABLE
 from . import launcher, logs, paths
 from .calls import Calls
 from .http.app import create_app
-from .http.serve import end_cleanly_on_signals, http_server, listen, url_of, urls_for_others
+from .http.serve import (
+    allow_many_connections,
+    end_cleanly_on_signals,
+    http_server,
+    listen,
+    url_of,
+    urls_for_others,
+)
 from .http.status import Status
 from .store import SET_ASIDE, Store
 
@@ -43,6 +50,7 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
         Why it could not run, or None after a clean end.
     """
     logs.configure(data, options.quiet)
+    allow_many_connections()
     status = Status()
     try:
         listening = listen(options.host, options.port)
