@@ -16,6 +16,8 @@ import sys
 from .. import console
 from ..environment import LOCAL_TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS, is_loopback, is_token
 
+MAX_TUNERS = 256
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the service until it is told to end, or does what the command says about the one that runs.
@@ -69,6 +71,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="make sampled answers repeat from start to start")
     parser.add_argument("--idle-hours", type=_hours, default=0, help="end after this long without a call (0: never)")
     parser.add_argument("--no-preload", action="store_true", help="load the tuner at the first need of it, not before")
+    parser.add_argument("--tuners", type=_tuners, default=0, help="fine-tunes at once (default: one per two cores)")
     parser.add_argument("--quiet", action="store_true", help="log to the data folder alone, not to the terminal too")
     parser.add_argument("-n", "--lines", type=_count, default=20, help="logs: how many lines to show (default: 20)")
     parser.add_argument("-f", "--follow", action="store_true", help="logs: go on with new lines until Ctrl-C")
@@ -87,6 +90,11 @@ def _port(text: str) -> int:
 def _count(text: str) -> int:
     """How many, as the command line has it."""
     return _whole(text, 1_000_000_000, "no number of lines: 20 is one")
+
+
+def _tuners(text: str) -> int:
+    """How many tuners, as the command line has it."""
+    return _whole(text, MAX_TUNERS, f"no number of tuners: 1 to {MAX_TUNERS} are, and 0 leaves it to the machine")
 
 
 def _whole(text: str, most: int, flaw: str) -> int:

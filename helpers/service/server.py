@@ -20,7 +20,14 @@ from ..environment import TOKEN_VARIABLE, URL_VARIABLE
 from . import launcher, logs, paths
 from .calls import Calls
 from .http.app import create_app
-from .http.serve import end_cleanly_on_signals, http_server, listen, url_of, urls_for_others
+from .http.serve import (
+    allow_many_connections,
+    end_cleanly_on_signals,
+    http_server,
+    listen,
+    url_of,
+    urls_for_others,
+)
 from .http.status import Status
 from .store import SET_ASIDE, Store
 
@@ -43,6 +50,7 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
         Why it could not run, or None after a clean end.
     """
     logs.configure(data, options.quiet)
+    allow_many_connections()
     status = Status()
     try:
         listening = listen(options.host, options.port)
@@ -128,7 +136,7 @@ def make_calls(options: argparse.Namespace, data: Path, status: Status) -> Calls
     found = model_files.ensure(cache, options.model, progress)
     progress("Loading the model", 1.0)
     store = open_store(data)
-    engine = local_engine(found, cache, seed=options.seed, preload=not options.no_preload)
+    engine = local_engine(found, cache, options.seed, preload=not options.no_preload, tuners=options.tuners)
     return Calls(engine, store)
 
 
@@ -141,23 +149,28 @@ def open_store(data: Path) -> Store:
     return store
 
 
-def local_engine(found: Weights, cache: Path, seed: int | None = None, preload: bool = False) -> LocalEngine:
-    """llama.cpp and the tuner's process with one model, and the embedder with another, which share the cores.
+def local_engine(
+    found: Weights, cache: Path, seed: int | None = None, preload: bool = False, tuners: int = 0
+) -> LocalEngine:
+    """llama.cpp and the tuners' processes with one model, and the embedder with another, which share the cores.
 
     Args:
         found: the model's files.
         cache: folder for models, where the embedder's are or will be.
         seed, preload: as for `LocalEngine`.
+        tuners: how many there may be; 0 leaves it to the machine.
     """
-    from .local.cores import Cores  # imported while `/health` answers already
+    from .local.cores import Cores, free_memory  # imported while `/health` answers already
     from .local.embedder import Embedder
     from .local.embedder_files import EmbedderFiles
     from .local.engine import LocalEngine
-    from .tuner.process import TunerProcess
+    from .tuner.pool import TunerPool, how_many
 
-    cores = Cores()
+    cores, memory = Cores(), free_memory()
+    count = tuners or how_many(cores.limit, memory)
+    logs.event("tuners", at_most=count, cores=cores.limit, memory_mb=memory // 1_000_000)
     embedder = Embedder(EmbedderFiles(cache), lambda: cores.threads)
-    return LocalEngine(found, TunerProcess(found.folder, cores.shared), embedder, cores, seed, preload)
+    return LocalEngine(found, TunerPool(found.folder, cores.free, count), embedder, cores, seed, preload)
 
 
 def _watch_idle(hours: float, status: Status, server: uvicorn.Server) -> None:

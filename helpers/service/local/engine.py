@@ -31,6 +31,7 @@ from ..engine import (
     Engine,
     LikelyToken,
     Load,
+    Places,
     Token,
     Tuner,
     TuningOutcome,
@@ -41,7 +42,7 @@ from ..tuner.job import GGUF_FILE, NOT_TRAINABLE, TokenSample, TuningJob
 from ..weights_identity import WeightsIdentity
 from . import portable
 from .cores import Cores
-from .decoder import CONTEXT_TOKENS, Decoder, Sampling
+from .decoder import CONTEXT_TOKENS, SLOTS, Decoder, Sampling
 from .embedder import Embedder
 from .model_files import Weights
 from .texts import BEGIN, END, sample_parts, with_own_specials, without_trailing_spaces
@@ -90,6 +91,10 @@ class LocalEngine(Engine):
     @property
     def weights(self) -> WeightsIdentity | None:
         return self._weights.identity
+
+    @property
+    def places(self) -> Places:
+        return Places(completions=2 * SLOTS, tunes=self._tuner.places)
 
     def weights_named_in(self, folder: Path) -> WeightsIdentity | None:
         return portable.weights_named_in(folder)
@@ -230,7 +235,7 @@ class LocalEngine(Engine):
         self._tuner.prepare()
 
     def load(self) -> Load:
-        return Load(self._decoder.threads, self._cores.limit, self._cores.others)
+        return Load(self._decoder.threads, self._cores.limit, self._cores.others, self._tuner.running)
 
     def close(self) -> None:
         self._tuner.close()
