@@ -150,7 +150,9 @@ def _of_the_machine(found: dict[str, float]) -> list[str]:
     threads, others = found.get(metrics.THREADS, math.nan), found.get(metrics.OTHERS, math.nan)
     if math.isnan(threads):
         return []
-    said = [f"threads {threads:.0f} on {found[metrics.CORES]:.0f} cores"]
+    workers = found.get(metrics.WORKERS, math.nan)
+    said = [] if math.isnan(workers) else [f"workers {workers:.0f}"]
+    said.append(f"threads {threads:.0f} on {found[metrics.CORES]:.0f} cores")
     if others > TOLERATED_CORES:
         said.append(f"other programs use {others:.1f} cores, so answers and fine-tunes take longer")
     return said

@@ -139,6 +139,30 @@ class Load:
     others: float
 
 
+@dataclass(frozen=True)
+class ClusterLoad(Load):
+    """How the machines of a cluster are shared, all together.
+
+    Attributes:
+        workers: how many there are right now.
+    """
+
+    workers: int
+
+
+@dataclass(frozen=True)
+class Places:
+    """How much an engine does at once.
+
+    Attributes:
+        completions: prompts answered; further ones had better wait where they are waited for fairly.
+        tunes: fine-tunes.
+    """
+
+    completions: int = 16
+    tunes: int = 1
+
+
 class Engine(ABC):
     """Completes prompts, tunes adapters, and makes vectors of texts."""
 
@@ -211,6 +235,16 @@ class Engine(ABC):
 
     def load(self) -> Load | None:
         """How the machine is shared right now, or None if the engine does not know."""
+        return None
+
+    @property
+    def places(self) -> Places:
+        """How much it does at once, which may change."""
+        return Places()
+
+    @property
+    def broken(self) -> str | None:
+        """Why this engine will answer no more call, for people; None as long as it may."""
         return None
 
     def close(self) -> None:  # noqa: B027

@@ -26,6 +26,7 @@ MEMORY = "process_resident_memory_bytes"
 THREADS = "gradient_threads"
 CORES = "gradient_cores"
 OTHERS = "gradient_cores_used_by_other_programs"
+WORKERS = "gradient_workers"
 
 
 class Metrics:
@@ -64,6 +65,7 @@ class Metrics:
             ("threads", THREADS, "Threads that the engine computes with"),
             ("cores", CORES, "Cores that there are for it"),
             ("others", OTHERS, "Cores' worth of processor time that other programs use"),
+            ("workers", WORKERS, "Workers of the Ray cluster, if the service has one"),
         ]:
             self._gauge(name, help_).set_function(lambda field=field: getattr(load(), field, math.nan))
 

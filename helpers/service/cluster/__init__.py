@@ -1,0 +1,10 @@
+"""The engine on a Ray cluster: a worker on each machine, which holds the local engine, and who routes calls to them.
+
+    engine.py    the `Engine` on the service's side: which worker, what it is sent, and again elsewhere if it dies
+    routing.py   which workers there are and what each is doing; chooses one
+    parcels.py   an adapter's folder as bytes, and the folders that a worker keeps
+    worker.py    what runs on another machine, around an engine
+    on_ray.py    Ray, and only here: joins a cluster, keeps a worker on each of its nodes, carries calls to them
+
+Imported only where the service is asked for it (`--ray`). All but `on_ray.py` is plain Python.
+"""

@@ -1,0 +1,132 @@
+"""A Ray cluster of several nodes on this machine, any of which can be killed: the real thing, by `ray start`.
+
+Ray comes from an environment of its own (`tests/peers/environment.py`), which finds everything else where the tests do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from tests.conftest import ROOT
+from tests.peers import environment
+
+START_SECONDS = 60
+STORE_BYTES = 120_000_000
+
+
+def interpreter() -> Path:
+    """The Python that has Ray.
+
+    Raises:
+        Unavailable: it can't be installed here.
+    """
+    return environment.python(environment.named("ray"))
+
+
+def variables() -> dict[str, str]:
+    """The environment variables under which that Python finds the kit and what it needs."""
+    ours = [str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(ours), "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+class Node:
+    """One node: `ray start` and all that it starts.
+
+    Args:
+        options: of `ray start`.
+        log: what it says goes there.
+    """
+
+    def __init__(self, *options: str, log: Path) -> None:
+        command = [str(interpreter()), "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+        sizes = ["--object-store-memory", str(STORE_BYTES)]
+        with log.open("ab") as said:
+            self._process = subprocess.Popen(
+                [*command, *sizes, *options], stdout=said, stderr=said, env=variables(), start_new_session=True
+            )
+
+    def family(self) -> list[psutil.Process]:
+        """The process and those that it started."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            mine = psutil.Process(self._process.pid)
+            return [mine, *mine.children(recursive=True)]
+        return []
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes of our workers on it."""
+        return [process for process in self.family() if is_worker(process)]
+
+    def kill(self) -> None:
+        """Ends all of it at once, as when the power fails."""
+        for process in self.family():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+        self._process.wait(10)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+
+class RayNodes:
+    """A head, which does nothing else, and nodes with one processor each.
+
+    Args:
+        count: how many beside the head.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="ray-"))  # Ray's sockets need a short path
+        self.log = self._folder / "nodes.log"
+        self.address = f"127.0.0.1:{_free_port()}"
+        host, _, port = self.address.partition(":")
+        head = ("--head", "--port", port, "--num-cpus", "0", "--include-dashboard", "false")
+        self.head = Node(*head, "--node-ip-address", host, "--temp-dir", str(self._folder / "r"), log=self.log)
+        _wait_for(host, int(port), self)
+        self.nodes = [self.add() for _ in range(count)]
+
+    def add(self) -> Node:
+        """One node more."""
+        return Node("--address", self.address, "--num-cpus", "1", log=self.log)
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes of our workers on all nodes."""
+        return [worker for node in self.nodes for worker in node.workers()]
+
+    def close(self) -> None:
+        for node in [*self.nodes, self.head]:
+            node.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Whether a process is one of our workers; Ray names it by its class."""
+    with contextlib.suppress(psutil.Error):
+        return any(part.startswith("ray::Actor") for part in process.cmdline()[:1])
+    return False
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _wait_for(host: str, port: int, nodes: RayNodes) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and nodes.head.is_alive:
+        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"the head did not start: {nodes.log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
