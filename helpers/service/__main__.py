@@ -78,10 +78,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("-n", "--lines", type=_count, default=20, help="logs: how many lines to show (default: 20)")
     parser.add_argument("-f", "--follow", action="store_true", help="logs: go on with new lines until Ctrl-C")
     options = parser.parse_args(arguments)
+    _check_ray(parser, options)
     options.token = options.token or os.environ.get(LOCAL_TOKEN_VARIABLE) or None
     if options.token is not None and not is_token(options.token):
         parser.error(f"--token needs at least {MIN_TOKEN_CHARACTERS} printable ASCII characters without spaces")
-    _check_ray(parser, options)
     return options
 
 
@@ -89,6 +89,11 @@ def _check_ray(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
     """What goes with `--ray`, and what does not."""
     if options.ray_workers is not None and options.ray != LOCAL_RAY:
         parser.error("--ray-workers goes with --ray local; on a cluster each machine has one worker")
+    if options.ray and options.token:
+        parser.error(
+            "--token goes with no --ray, as Ray shows a program's command line to the whole cluster: set "
+            f"{LOCAL_TOKEN_VARIABLE} instead"
+        )
     if options.ray and options.seed is not None:
         parser.error("--seed repeats answers on one machine only: leave it out with --ray")
     options.ray_workers = options.ray_workers or LOCAL_RAY_WORKERS

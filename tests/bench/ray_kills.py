@@ -149,15 +149,13 @@ def kill_one(nodes: RayNodes, service: ServiceProcess, what: str, chance: random
 @contextmanager
 def cluster(folder: Path, module: str, *options: str) -> Iterator[tuple[RayNodes, ServiceProcess]]:
     """A cluster of NODES and a service on it, both ended after the block."""
-    os.environ["PYTHONPATH"] = ray_nodes.variables()["PYTHONPATH"]
     nodes = RayNodes(NODES)
     try:
-        asked = ("--ray", nodes.address, *options)
-        service = ServiceProcess(folder, *asked, module=module, python=ray_nodes.interpreter())
+        service = ray_nodes.service(folder, "--ray", nodes.address, *options, module=module)
         try:
             wait_for_workers(service, NODES)
             yield nodes, service
-            assert service.stop() == 0, service.log()[-4000:]
+            assert service.process.poll() is not None or service.stop() == 0, service.log()[-4000:]
         finally:
             service.process.kill()
     finally:

@@ -15,10 +15,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import psutil
 
-from tests.conftest import ROOT
+from helpers.environment import LOCAL_TOKEN_VARIABLE
+from tests.conftest import ROOT, TOKEN, ServiceProcess
 from tests.peers import environment
 
 START_SECONDS = 60
@@ -37,7 +39,15 @@ def interpreter() -> Path:
 def variables() -> dict[str, str]:
     """The environment variables under which that Python finds the kit and what it needs."""
     ours = [str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(ours), "RAY_USAGE_STATS_ENABLED": "0"}
+    inherited = {name: value for name, value in os.environ.items() if name != LOCAL_TOKEN_VARIABLE}
+    return {**inherited, "PYTHONPATH": os.pathsep.join(ours), "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def service(data: Path, *options: str, module: str = "helpers.service") -> ServiceProcess:
+    """Starts a service that may use Ray. Its token is told by a variable, as `--ray` wants it."""
+    given = {"PYTHONPATH": variables()["PYTHONPATH"], LOCAL_TOKEN_VARIABLE: TOKEN}
+    with patch.dict(os.environ, given):
+        return ServiceProcess(data, *options, module=module, token=None, python=interpreter())
 
 
 class Node:

@@ -99,13 +99,13 @@ class ClusterEngine(HeldWeights):
 
     def load(self) -> ClusterLoad:
         abouts = self._router.abouts
-        loads = [about.load for about in abouts if about.load is not None]
-        sums = (
-            sum(load.threads for load in loads),
-            sum(load.cores for load in loads),
-            sum(load.others for load in loads),
+        by_host = {about.host: about.load for about in abouts if about.load is not None}
+        return ClusterLoad(
+            threads=sum(about.load.threads for about in abouts if about.load is not None),
+            cores=sum(load.cores for load in by_host.values()),
+            others=sum(load.others for load in by_host.values()),
+            workers=len(abouts),
         )
-        return ClusterLoad(*sums, workers=len(abouts))
 
     def close(self) -> None:
         self._close()

@@ -4,8 +4,8 @@
 which is Ray's driver and must be on one of the cluster's nodes; `worker.Worker` is the actor. A thread looks after the
 workers once a second, another one after the cluster's head, without which Ray would end this process in a minute.
 
-The cluster never learns the service's token: workers are started without the variables that may hold it, and the
-command line that Ray keeps of each driver is replaced by a plain one.
+The cluster never learns the service's token: workers are started without the variables that may hold it, and
+`__main__.py` takes none from the command line, which Ray keeps of each driver and shows.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,7 @@ from .worker import Worker
 LOCAL = "local"  # the address that means a cluster of this machine's own, which ends with the service
 OBJECT_STORE_BYTES = 400_000_000  # of such a cluster; what does not fit goes to disk
 CALLS_AT_ONCE = 64  # threads of a worker; how many calls it is given at once is decided by its engine's places
+CONTROL = "control"  # threads of a worker that are never kept busy by calls
 WATCH_SECONDS = 1.0
 LOOK_SECONDS = 0.1  # how often a call looks whether its caller is still there
 FIRST_SECONDS = 900  # until the first worker is ready: each may have to download the model
@@ -48,7 +50,6 @@ CANCEL_SECONDS = 30  # a call that was given up ends with its next token or step
 CALL_SECONDS = 2400  # more than each limit that a worker has for itself
 FETCH_SECONDS = 60  # for a result that is there to reach this machine
 THREADS_OF_RAY = "OMP_NUM_THREADS"  # Ray sets it to 1 where no one else has; the engine knows better (`Cores`)
-QUIETLY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # nothing is sent home
 
 
 class Actor(Worker):
@@ -84,7 +85,6 @@ def engine_on_ray(
     Raises:
         Failed: there is no such cluster, or no worker got ready in time; the message says why and what to do.
     """
-    _join(address, local_workers)
     cluster = _Cluster(Router(), _Crew(address, local_workers, weights, make_engine))
     try:
         cluster.start(progress)
@@ -96,7 +96,7 @@ def engine_on_ray(
 
 def _join(address: str, local_workers: int) -> None:
     here = {"num_cpus": local_workers, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
-    os.environ.update({name: value for name, value in QUIETLY.items() if name not in os.environ})
+    logging.getLogger("ray").setLevel(logging.ERROR)
     with _without_tokens():
         try:
             ray.init(
@@ -144,12 +144,12 @@ class _Crew:
 
     def hire(self, node: str) -> Any:
         """An actor on a node; it ends with this process."""
-        actor = ray.remote(Actor).options(
+        actor = ray.remote(
             num_cpus=1,
             max_concurrency=CALLS_AT_ONCE,
-            concurrency_groups={"control": 4},
+            concurrency_groups={CONTROL: 4},
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-        )
+        )(Actor)
         return actor.remote(self.make_engine)
 
     def flaw_of(self, about: About) -> str | None:
@@ -179,7 +179,7 @@ class _RayWorker:
         self._answer = self._control("about")
 
     def _control(self, method: str, *arguments: Any) -> Any:
-        return getattr(self._actor, method).options(concurrency_group="control").remote(*arguments)
+        return getattr(self._actor, method).options(concurrency_group=CONTROL).remote(*arguments)
 
     def news(self) -> About | None:
         """What it says of itself, or None if it has not answered yet; a new answer is asked for.
@@ -241,7 +241,10 @@ def _reason(error: Exception) -> str:
 
 
 class _Cluster:
-    """Looks after the workers and the head.
+    """Joins a cluster, and looks after its workers and its head until it leaves.
+
+    One thread joins, looks after the workers and leaves: Linux ends what Ray starts together with the thread that
+    started it (prctl(2), PR_SET_PDEATHSIG).
 
     Args:
         router: told of those who come and go.
@@ -254,17 +257,21 @@ class _Cluster:
         self._workers: dict[str, _RayWorker] = {}
         self._failures: Counter[str] = Counter()  # by name: how often a worker has ended since it was last ready
         self._not_before: dict[str, float] = {}  # by name: when it is started again
+        self._joined: Future[None] = Future()
         self._closed = threading.Event()
+        self._staying = threading.Thread(target=self._stay, daemon=True, name="cluster")
 
     def start(self, progress: Callable[[str, float], None]) -> None:
-        """Starts the workers, and returns when the first is ready.
+        """Joins, starts the workers, and returns when the first is ready.
 
         Raises:
-            Failed: none is, in time.
+            Failed: it can't join; none is ready in time.
         """
-        for watch in (self._watch_workers, self._watch_head):
-            threading.Thread(target=watch, daemon=True, name=watch.__name__).start()
+        progress("Joining the Ray cluster", 0.0)
         deadline = time.monotonic() + FIRST_SECONDS
+        self._staying.start()
+        self._joined.result(FIRST_SECONDS)
+        threading.Thread(target=self._watch_head, daemon=True, name="head").start()
         progress("Waiting for the first worker", 0.0)
         while not self.router.workers:
             if self.router.broken or time.monotonic() > deadline:
@@ -274,16 +281,21 @@ class _Cluster:
     def close(self) -> None:
         """Leaves the cluster, and ends it if it was started here; one whose head is gone is not waited for."""
         self._closed.set()
-        leaving = threading.Thread(target=ray.shutdown, daemon=True)
-        leaving.start()
-        leaving.join(HEAD_SECONDS)
+        self._staying.join(HEAD_SECONDS)
 
-    def _watch_workers(self) -> None:
+    def _stay(self) -> None:
+        try:
+            _join(self._crew.address, self._crew.local_workers)
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            self._joined.set_exception(error)
+            return
+        self._joined.set_result(None)
         while not self._closed.wait(WATCH_SECONDS):
             try:
                 self._look()
             except Exception as error:  # noqa: BLE001 - the head may be gone; the other thread finds out
                 logs.event("watch-failed", logging.WARNING, error)
+        ray.shutdown()
 
     def _look(self) -> None:
         wanted = self._crew.wanted()

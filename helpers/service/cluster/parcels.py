@@ -163,7 +163,7 @@ class Inbox:
             if key not in self._kept:
                 folder.replace(self.folder / key)
             self._kept[key] = size
-            self._make_room()
+            self._make_room(key)
 
     def close(self) -> None:
         """Removes all."""
@@ -186,9 +186,8 @@ class Inbox:
                 self._kept.move_to_end(key)
             return key in self._kept
 
-    def _make_room(self) -> None:
-        unused = [key for key in self._kept if not self._users[key]][:-1]  # the newest stays
-        for key in unused:
+    def _make_room(self, newest: str) -> None:
+        for key in [key for key in self._kept if key != newest and not self._users[key]]:
             if sum(self._kept.values()) <= self._most:
                 return
             del self._kept[key]
