@@ -99,7 +99,7 @@ class Calls:
     def __init__(self, engine: Engine, store: Store) -> None:
         self._engine = engine
         self._store = store
-        self._scheduler = Scheduler()
+        self._scheduler = Scheduler(lambda: engine.places)
         self.collections = Collections(engine, self._scheduler, CollectionStore(store.data))
         self._base_models = {model.id: model for model in catalog.base_models(engine.weights_name)}
 

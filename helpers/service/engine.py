@@ -152,11 +152,12 @@ class ClusterLoad(Load):
 
 @dataclass(frozen=True)
 class Places:
-    """How much an engine does at once.
+    """How much an engine works on at once.
 
     Attributes:
-        completions: prompts answered; further ones had better wait where they are waited for fairly.
-        tunes: fine-tunes.
+        completions: how many completions: twice as many as it computes side by side, so that one that waits for its
+            adapter to be loaded leaves its place there to others.
+        tunes: how many fine-tunes, each of another adapter.
     """
 
     completions: int = 16
@@ -180,6 +181,12 @@ class Engine(ABC):
         """Which weights an adapter was tuned on as far as its folder tells: for those of which the store does not know,
         because an earlier version of the service tuned them."""
         return None
+
+    @property
+    def places(self) -> Places:
+        """How much it works on at once. The scheduler asks whenever a request may start, and every second while one
+        waits, on the event loop: so the answer may be another one each time, and has to be there at once."""
+        return Places()
 
     @abstractmethod
     def complete(
@@ -236,11 +243,6 @@ class Engine(ABC):
     def load(self) -> Load | None:
         """How the machine is shared right now, or None if the engine does not know."""
         return None
-
-    @property
-    def places(self) -> Places:
-        """How much it does at once, which may change."""
-        return Places()
 
     @property
     def broken(self) -> str | None:

@@ -3,7 +3,8 @@
 Every request, waiting or running, stands in its workspace's list. One may start when a worker of its kind is free and
 no earlier request on the same adapter is in its way: completions of an adapter run together, a fine-tune or deletion of
 it runs alone, other adapters are not held up. Of the workspaces with a request that may start, the one served longest
-ago goes first, so that two hundred requests of one learner delay another's by one turn, not by two hundred.
+ago goes first, so that two hundred requests of one learner delay another's by one turn, not by two hundred. How many
+workers there are for completions and fine-tunes the engine says; they may come and go while it runs.
 
 Engine calls block, so each runs on a worker thread while the event loop serves HTTP. Called by `calls.py`, always
 on the event loop, so that the bookkeeping here needs no locks.
@@ -17,9 +18,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import Enum, unique
+from enum import Enum
 from typing import TypeVar
 
+from .engine import Places
 from .refusals import Busy
 
 Result = TypeVar("Result")
@@ -27,33 +29,37 @@ Work = Callable[[threading.Event], Result]
 
 MAX_WAITING = 256  # requests that may wait, of all workspaces together
 WAIT_SECONDS = 300  # how long one may
+LOOK_SECONDS = 1.0  # how soon a place that the engine has more than before is taken
+MAX_THREADS = 4096  # only those are started that are needed at once: it is the engine's places that set the limit
 
 
-@unique  # equal values would be one kind under two names
 class Kind(Enum):
-    """A kind of work: how many run at once, and how many of one workspace.
+    """A kind of work; `limits` says how much of each is done at once."""
 
-    COMPLETE: twice the decoder's slots, so that one that waits for its adapter to be loaded leaves its slot to others;
-        a workspace may not take all slots, or another would wait until the longest of its answers has ended.
-    TUNE: there is one tuner process.
+    COMPLETE = "complete"
+    TUNE = "tune"
+    EMBED = "embed"
+    READ = "read"
+
+
+def limits(places: Places) -> dict[Kind, tuple[int, int]]:
+    """How many of each kind run at once, and how many of one workspace.
+
+    COMPLETE: a workspace may take three quarters of what is computed side by side, or another would wait until the
+        longest of its answers has ended.
+    TUNE: all tuners but one, for the same reason, as far as there are several.
     EMBED: one computes with all cores; another of the same workspace waits.
     READ: each reads an uploaded file, which for a PDF is a process of its own.
+
+    Args:
+        places: those that the engine has now; half of the ones for completions are computed side by side.
     """
-
-    COMPLETE = (16, 6)
-    TUNE = (1, 1)
-    EMBED = (2, 1)
-    READ = (3, 1)
-
-    @property
-    def workers(self) -> int:
-        """How many run at once."""
-        return self.value[0]
-
-    @property
-    def share(self) -> int:
-        """How many of one workspace."""
-        return self.value[1]
+    return {
+        Kind.COMPLETE: (places.completions, max(1, places.completions * 3 // 8)),
+        Kind.TUNE: (places.tunes, max(1, places.tunes - 1)),
+        Kind.EMBED: (2, 1),
+        Kind.READ: (3, 1),
+    }
 
 
 @dataclass(eq=False)
@@ -76,10 +82,16 @@ class _Request:
 
 
 class Scheduler:
-    """Runs blocking work on threads."""
+    """Runs blocking work on threads.
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(sum(kind.workers for kind in Kind), thread_name_prefix="engine")
+    Args:
+        places: how much the engine works on at once, now. Where there are fewer than before, what runs goes on.
+    """
+
+    def __init__(self, places: Callable[[], Places] = Places) -> None:
+        self._places = places
+        self._look_again: asyncio.TimerHandle | None = None
+        self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="engine")
         self._requests: dict[str, list[_Request]] = {}  # by workspace, the one served longest ago first
 
     async def run(
@@ -137,21 +149,32 @@ class Scheduler:
         waiting[greediest][-1].refuse()
 
     def _start_ready(self) -> None:
-        for kind in Kind:
-            while self._running(kind) < kind.workers:
-                workspace, request = self._next(kind)
+        for kind, (workers, share) in limits(self._places()).items():
+            while self._running(kind) < workers:
+                workspace, request = self._next(kind, share)
                 if request is None:
                     break
                 request.started = True
                 request.turn.set_result(None)
                 self._requests[workspace] = self._requests.pop(workspace)  # now it was served last
+        self._look_again_later()
+
+    def _look_again_later(self) -> None:
+        """While something waits, more places may come without a request that begins or ends."""
+        if self._look_again is None and any(one.waiting for those in self._requests.values() for one in those):
+
+            def look() -> None:
+                self._look_again = None
+                self._start_ready()
+
+            self._look_again = asyncio.get_running_loop().call_later(LOOK_SECONDS, look)
 
     def _running(self, kind: Kind) -> int:
         return sum(one.started and one.kind is kind for those in self._requests.values() for one in those)
 
-    def _next(self, kind: Kind) -> tuple[str, _Request | None]:
+    def _next(self, kind: Kind, share: int) -> tuple[str, _Request | None]:
         for workspace, requests in self._requests.items():
-            if sum(one.started and one.kind is kind for one in requests) < kind.share:
+            if sum(one.started and one.kind is kind for one in requests) < share:
                 request = _first_ready(requests, kind)
                 if request is not None:
                     return workspace, request

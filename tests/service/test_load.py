@@ -40,7 +40,7 @@ def full(server, engine, monkeypatch, waiting):
     """A service that is really full: every worker works and every place is taken, until the test lets go."""
     monkeypatch.setattr(scheduler, "MAX_WAITING", 4)
     engine.complete_seconds = 60.0
-    workers = scheduler.Kind.COMPLETE.workers
+    workers = engine.places.completions
     clients = []
     for number in range(workers + 4):  # each its own workspace, so that no one is greedier than another
         clients.append(send(server, "POST", COMPLETE, {"query": "q"}, f"w{number}"))
