@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ from tests.peers import environment
 
 START_SECONDS = 60
 STORE_BYTES = 120_000_000
+AUTHENTICATION = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # or Ray writes one into the home
 
 
 def interpreter() -> Path:
@@ -40,12 +42,12 @@ def variables() -> dict[str, str]:
     """The environment variables under which that Python finds the kit and what it needs."""
     ours = [str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))]
     inherited = {name: value for name, value in os.environ.items() if name != LOCAL_TOKEN_VARIABLE}
-    return {**inherited, "PYTHONPATH": os.pathsep.join(ours), "RAY_USAGE_STATS_ENABLED": "0"}
+    return {**inherited, "PYTHONPATH": os.pathsep.join(ours), "RAY_USAGE_STATS_ENABLED": "0", **AUTHENTICATION}
 
 
 def service(data: Path, *options: str, module: str = "helpers.service") -> ServiceProcess:
     """Starts a service that may use Ray. Its token is told by a variable, as `--ray` wants it."""
-    given = {"PYTHONPATH": variables()["PYTHONPATH"], LOCAL_TOKEN_VARIABLE: TOKEN}
+    given = {**variables(), LOCAL_TOKEN_VARIABLE: TOKEN}
     with patch.dict(os.environ, given):
         return ServiceProcess(data, *options, module=module, token=None, python=interpreter())
 

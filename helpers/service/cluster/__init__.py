@@ -14,4 +14,5 @@ import os
 # Ray reads these when it is imported, by `on_ray.py`.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent home
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or it warns of processors that we do not use
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # or it writes a line a second for a head that is not there
 os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # or it reports each clean end as a crash
