@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from helpers.service import refusals
+from helpers.environment import LOCAL_TOKEN_VARIABLE
+from helpers.service import __main__ as program
+from helpers.service import commands, logs, refusals
+from helpers.service import server as server_module
+from helpers.service.calls import Calls
 from helpers.service.cluster import engine as cluster_engine
 from helpers.service.cluster import parcels, routing
 from helpers.service.cluster.parcels import Inbox, Outbox, Parcel, SentAdapter, pack, unpack
 from helpers.service.cluster.routing import Router, Work, WorkerGone
 from helpers.service.engine import AdapterState, CompletionRequest, Places, SamplePart, TuningSample
+from helpers.service.http import metrics
+from helpers.service.store import Store
 from tests.conftest import TOKEN
 from tests.stub.server import ThreadedServer
+from tests.support.http_call import call, fetch
 from tests.support.thread_workers import ThreadCluster
 from tests.support.waiting import wait_until
 
@@ -283,6 +292,72 @@ def test_the_store_commits_what_a_worker_tuned_and_the_sdk_sees_no_difference(cl
         assert json.loads((version / "learned.json").read_text()) == ["It is a lamp.", "It is a boat."]
     finally:
         server.stop()
+
+
+# --- the command
+
+
+WITHOUT_RAY = """
+import importlib.util, sys
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "ray" else find(name, *rest)
+from helpers.service import __main__
+sys.exit(__main__.main(sys.argv[1:]))
+"""
+
+
+def test_where_ray_is_missing_a_sentence_says_how_to_install_it(tmp_path):
+    given = ["--ray", "local", "--quiet", "--data-dir", str(tmp_path / "data")]
+    ended = subprocess.run([sys.executable, "-c", WITHOUT_RAY, *given], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Gradient service failed: Ray is not installed here")
+    assert 'pip install "ray>=2.50,<3"' in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--ray-workers", "2"], "--ray-workers goes with --ray local"),
+        (["--ray", "10.0.0.1:6379", "--ray-workers", "2"], "--ray-workers goes with --ray local"),
+        (["--ray", "local", "--ray-workers", "0"], "0 is no number of workers"),
+        (["--ray", "local", "--token", "a-token-for-all"], "set GRADIENT_LOCAL_TOKEN instead"),
+        (["--ray", "local", "--seed", "1"], "leave it out with --ray"),
+    ],
+)
+def test_what_does_not_go_with_ray_is_said_so(capsys, given, said):
+    with pytest.raises(SystemExit):
+        program._parse(given)
+    assert said in capsys.readouterr().err
+
+
+def test_a_token_of_the_environment_goes_with_ray(monkeypatch):
+    monkeypatch.setenv(LOCAL_TOKEN_VARIABLE, TOKEN)
+    options = program._parse(["--ray", "local"])
+    assert (options.token, options.ray_workers) == (TOKEN, 2)
+
+
+def test_status_and_metrics_say_how_many_workers_there_are(cluster, tmp_path):
+    server = ThreadedServer(cluster.engine, tmp_path / "data").start()
+    try:
+        found = metrics.read(fetch(server, "GET", "/metrics")[1].decode())
+        assert found[metrics.WORKERS] == 3
+        assert commands._of_the_machine(found)[0] == "workers 3"
+        assert call(server, "GET", "/health")[1]["load"]["workers"] == 3
+    finally:
+        server.stop()
+
+
+def test_a_service_whose_engine_is_broken_ends_and_says_why(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(server_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(server_module, "make_calls", lambda *_: Calls(cluster.engine, Store(tmp_path / "data")))
+    monkeypatch.setattr(server_module, "end_cleanly_on_signals", lambda _: None)  # pytest's own stay
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    (tmp_path / "data").mkdir()
+    threading.Timer(0.5, setattr, (cluster.router, "broken", "The head is gone.")).start()
+    options = program._parse(["--port", "0", "--quiet"])
+    options.says_token = False
+    assert server_module.run(options, tmp_path / "data", any_host=False) == "The head is gone."
 
 
 # --- parcels

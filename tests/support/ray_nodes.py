@@ -25,6 +25,7 @@ from tests.conftest import ROOT, TOKEN, ServiceProcess
 from tests.peers import environment
 
 START_SECONDS = 60
+STARTED = "Ray runtime started"
 STORE_BYTES = 120_000_000
 AUTHENTICATION = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # or Ray writes one into the home
 
@@ -53,7 +54,8 @@ def service(data: Path, *options: str, module: str = "helpers.service") -> Servi
 
 
 class Node:
-    """One node: `ray start` and all that it starts.
+    """One node: `ray start` and all that it starts. It is there when this returns: two that start at once would take
+    the same names for their sockets.
 
     Args:
         options: of `ray start`.
@@ -67,6 +69,10 @@ class Node:
             self._process = subprocess.Popen(
                 [*command, *sizes, *options], stdout=said, stderr=said, env=variables(), start_new_session=True
             )
+        deadline = time.monotonic() + START_SECONDS
+        while STARTED not in (what := log.read_text(encoding="utf-8", errors="replace")):
+            assert self.is_alive and time.monotonic() < deadline, f"the node did not start: {what[-2000:]}"
+            time.sleep(0.1)
 
     def family(self) -> list[psutil.Process]:
         """The process and those that it started."""
@@ -100,21 +106,30 @@ class RayNodes:
 
     def __init__(self, count: int) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="ray-"))  # Ray's sockets need a short path
-        self.log = self._folder / "nodes.log"
+        self._started = 0
         self.address = f"127.0.0.1:{_free_port()}"
         host, _, port = self.address.partition(":")
         head = ("--head", "--port", port, "--num-cpus", "0", "--include-dashboard", "false")
-        self.head = Node(*head, "--node-ip-address", host, "--temp-dir", str(self._folder / "r"), log=self.log)
-        _wait_for(host, int(port), self)
-        self.nodes = [self.add() for _ in range(count)]
+        self.head = Node(*head, "--node-ip-address", host, "--temp-dir", str(self._folder / "r"), log=self._log())
+        self.nodes: list[Node] = []
+        try:
+            for _ in range(count):
+                self.nodes.append(self.add())
+        except BaseException:
+            self.close()
+            raise
 
     def add(self) -> Node:
         """One node more."""
-        return Node("--address", self.address, "--num-cpus", "1", log=self.log)
+        return Node("--address", self.address, "--num-cpus", "1", log=self._log())
 
     def workers(self) -> list[psutil.Process]:
         """The processes of our workers on all nodes."""
         return [worker for node in self.nodes for worker in node.workers()]
+
+    def _log(self) -> Path:
+        self._started += 1
+        return self._folder / f"node {self._started}.log"
 
     def close(self) -> None:
         for node in [*self.nodes, self.head]:
@@ -133,12 +148,3 @@ def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
-
-
-def _wait_for(host: str, port: int, nodes: RayNodes) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and nodes.head.is_alive:
-        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"the head did not start: {nodes.log.read_text(encoding='utf-8', errors='replace')[-2000:]}")

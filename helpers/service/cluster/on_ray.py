@@ -110,8 +110,8 @@ def _join(address: str, local_workers: int) -> None:
             reason = str(error).strip().partition("\n")[0]
             raise Failed(
                 f"It can't join the Ray cluster at {address} ({type(error).__name__}: {reason}): `ray start` has to "
-                "have run on this machine too, with the head's address, and where the cluster has a token, RAY_AUTH_MODE "
-                "has to be token here as well; or take --ray local."
+                "have run on this machine too, with the head's address, and where the cluster has a token, "
+                "RAY_AUTH_MODE has to be token here as well; or take --ray local."
             ) from None
 
 
