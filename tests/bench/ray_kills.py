@@ -41,6 +41,7 @@ from tests.support.ray_nodes import RayNodes
 
 NODES = 3
 SEED = 3
+SEEN_SECONDS = 2  # until the service has seen that a worker is gone
 READY_SECONDS = 300  # for a worker that is started anew
 
 
@@ -117,13 +118,12 @@ def gauges(service: ServiceProcess) -> dict[str, float]:
     return metrics.read(launcher.metrics_of(running)) if running else {}
 
 
-def wait_for_workers(service: ServiceProcess, count: int) -> float:
-    """Seconds until there are so many."""
+def wait_for_workers(service: ServiceProcess, count: int) -> None:
+    """Returns when there are so many."""
     began = time.monotonic()
     while gauges(service).get(metrics.WORKERS) != count:
         assert time.monotonic() - began < READY_SECONDS, service.log()[-4000:]
         time.sleep(0.2)
-    return time.monotonic() - began
 
 
 def made_again(service: ServiceProcess) -> int:
@@ -134,16 +134,16 @@ def made_again(service: ServiceProcess) -> int:
 def kill_one(nodes: RayNodes, service: ServiceProcess, what: str, chance: random.Random) -> Kill:
     """Kills a worker that is at work, or a node, and waits until it is replaced."""
     again, running = made_again(service), gauges(service)[metrics.RUNNING]
-    node = chance.choice([node for node in nodes.nodes if node.workers()])
+    node, began = chance.choice([node for node in nodes.nodes if node.workers()]), time.monotonic()
     if what == "worker":
         os.kill(node.workers()[0].pid, signal.SIGKILL)
     else:
         nodes.nodes.remove(node)
         node.kill()
         nodes.nodes.append(nodes.add())
-    time.sleep(2)  # until it is seen to be gone
-    seconds = 2 + wait_for_workers(service, NODES)
-    return Kill(what, int(running), made_again(service) - again, seconds)
+    time.sleep(SEEN_SECONDS)
+    wait_for_workers(service, NODES)
+    return Kill(what, int(running), made_again(service) - again, time.monotonic() - began)
 
 
 @contextmanager
