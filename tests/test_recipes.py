@@ -41,7 +41,7 @@ def test_a_method_of_the_engine_that_is_not_abstract_has_a_default():
     own = [method for name, method in vars(engine.Engine).items() if inspect.isfunction(method) and name[0] != "_"]
     assert all(method.__doc__ for method in own)
     assert {"tune", "prepare", "completing", "close"} <= set(dir(engine.Tuner))
-    assert "TunerProcess" in inspect.getsource(server.local_engine)
+    assert "TunerPool" in inspect.getsource(server.local_engine)
 
 
 def test_every_form_is_made_by_a_function_of_the_package():

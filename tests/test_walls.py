@@ -58,7 +58,7 @@ ROOMS = {
         "helpers.service.local.wheel_files",
     ),
     "tuner": ("helpers.service.tuner",),
-    "tuner's process": ("helpers.service.tuner.process",),
+    "tuner's process": ("helpers.service.tuner.process", "helpers.service.tuner.pool"),
     "tuner's job": ("helpers.service.tuner.job",),
     "weights file": ("helpers.service.tuner.weights_file",),
 }
@@ -93,7 +93,7 @@ MAY_IMPORT = {
     "model files": {"facts", "seam", "weights file"},
     "tuner": {"seam", "tuner's job", "weights file"},
     "tuner's process": {"outside", "seam", "tuner", "tuner's job"},
-    "tuner's job": set(),
+    "tuner's job": {"facts"},
     "weights file": set(),
 }
 
@@ -146,7 +146,7 @@ LIGHT = [
     "helpers.exercises",
     "helpers.service.__main__",
     "helpers.service.calls",
-    "helpers.service.tuner.process",
+    "helpers.service.tuner.pool",
 ]
 
 SDK_DOOR = "helpers.sdk"

@@ -17,6 +17,7 @@ from ..environment import LOCAL_TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS, is_loopbac
 
 LOCAL_RAY = "local"
 LOCAL_RAY_WORKERS = 2
+MAX_TUNERS = 256
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -74,6 +75,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--ray", metavar="ADDRESS", help="compute on the Ray cluster with this head; local: start one here"
     )
     parser.add_argument("--ray-workers", type=_workers, help="--ray local: how many workers to start (default: 2)")
+    parser.add_argument("--tuners", type=_tuners, default=0, help="fine-tunes at once (default: one per two cores)")
     parser.add_argument("--quiet", action="store_true", help="log to the data folder alone, not to the terminal too")
     parser.add_argument("-n", "--lines", type=_count, default=20, help="logs: how many lines to show (default: 20)")
     parser.add_argument("-f", "--follow", action="store_true", help="logs: go on with new lines until Ctrl-C")
@@ -112,6 +114,11 @@ def _count(text: str) -> int:
 def _workers(text: str) -> int:
     """How many workers, as the command line has it."""
     return _whole(text, 64, "no number of workers: 2 is one, 64 the most", least=1)
+
+
+def _tuners(text: str) -> int:
+    """How many tuners, as the command line has it."""
+    return _whole(text, MAX_TUNERS, f"no number of tuners: 1 to {MAX_TUNERS} are, and 0 leaves it to the machine")
 
 
 def _whole(text: str, most: int, flaw: str, least: int = 0) -> int:

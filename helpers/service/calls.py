@@ -29,6 +29,7 @@ from .engine import (
     Engine,
     LikelyToken,
     Load,
+    Places,
     Token,
     TuningOutcome,
     TuningSample,
@@ -340,6 +341,10 @@ class Calls:
     def machine(self) -> Load | None:
         """How the engine shares the machine with other programs, or None if it does not know."""
         return self._engine.load()
+
+    def places(self) -> Places:
+        """How much the engine works on at once, now."""
+        return self._engine.places
 
     def doing(self) -> tuple[str, float] | None:
         """What the engine gets ready beside its work, and how much of it is done, 0 to 1; None if nothing."""

@@ -129,14 +129,16 @@ class Load:
     """How the machine is shared right now.
 
     Attributes:
-        threads: how many threads the engine computes with.
+        threads: how many threads the engine answers with.
         cores: how many cores there are for it.
         others: how many cores' worth other programs use.
+        tuners: how many processes that fine-tune are there.
     """
 
     threads: int
     cores: int
     others: float
+    tuners: int = 0
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ class ClusterLoad(Load):
         workers: how many there are right now.
     """
 
-    workers: int
+    workers: int = 0
 
 
 @dataclass(frozen=True)
@@ -254,19 +256,27 @@ class Engine(ABC):
 
 
 class Tuner(Protocol):
-    """What an engine asks of whoever fine-tunes for it: `tuner/process.py` has ours, in a process of its own.
+    """What an engine asks of whoever fine-tunes for it: `tuner/pool.py` has ours, in processes of their own.
 
     An engine that tunes tokens, and not texts, makes a `TuningJob` of them; `tuner/job.py` says what is in one.
     """
+
+    @property
+    def places(self) -> int:
+        """How many fine-tunes may run at once, now."""
+
+    @property
+    def running(self) -> int:
+        """How many processes there are."""
 
     def prepare(self) -> None:
         """Gets ready, without waiting for it."""
 
     def completing(self) -> AbstractContextManager[None]:
-        """Wraps a completion: meanwhile a fine-tune leaves cores to it."""
+        """Wraps a completion: meanwhile fine-tunes leave cores to it."""
 
     def tune(self, job: TuningJob, given_up: threading.Event) -> TuningResult:
         """Runs one fine-tune; raises a refusal if it was not done, and the adapter is then as it was before."""
 
     def close(self) -> None:
-        """Ends at once; a fine-tune that is under way fails."""
+        """Ends at once; fine-tunes that are under way fail."""

@@ -127,9 +127,10 @@ def make_calls(options: argparse.Namespace, data: Path, status: Status) -> Calls
     progress("Loading the model", 1.0)
     store = open_store(data)
     if options.ray:
-        make = partial(engine_of_a_worker, options.cache_dir, options.model, not options.no_preload)
+        make = partial(engine_of_a_worker, options.cache_dir, options.model, not options.no_preload, options.tuners)
         return Calls(cluster_engine(options, found, make, progress), store)
-    return Calls(local_engine(found, cache, seed=options.seed, preload=not options.no_preload), store)
+    engine = local_engine(found, cache, options.seed, preload=not options.no_preload, tuners=options.tuners)
+    return Calls(engine, store)
 
 
 def open_store(data: Path) -> Store:
@@ -141,23 +142,28 @@ def open_store(data: Path) -> Store:
     return store
 
 
-def local_engine(found: Weights, cache: Path, seed: int | None = None, preload: bool = False) -> LocalEngine:
-    """llama.cpp and the tuner's process with one model, and the embedder with another, which share the cores.
+def local_engine(
+    found: Weights, cache: Path, seed: int | None = None, preload: bool = False, tuners: int = 0
+) -> LocalEngine:
+    """llama.cpp and the tuners' processes with one model, and the embedder with another, which share the cores.
 
     Args:
         found: the model's files.
         cache: folder for models, where the embedder's are or will be.
         seed, preload: as for `LocalEngine`.
+        tuners: how many there may be; 0 leaves it to the machine.
     """
-    from .local.cores import Cores  # imported while `/health` answers already
+    from .local.cores import Cores, free_memory  # imported while `/health` answers already
     from .local.embedder import Embedder
     from .local.embedder_files import EmbedderFiles
     from .local.engine import LocalEngine
-    from .tuner.process import TunerProcess
+    from .tuner.pool import TunerPool, how_many
 
-    cores = Cores()
+    cores, memory = Cores(), free_memory()
+    count = tuners or how_many(cores.limit, memory)
+    logs.event("tuners", at_most=count, cores=cores.limit, memory_mb=memory // 1_000_000)
     embedder = Embedder(EmbedderFiles(cache), lambda: cores.threads)
-    return LocalEngine(found, TunerProcess(found.folder, cores.shared), embedder, cores, seed, preload)
+    return LocalEngine(found, TunerPool(found.folder, cores.free, count), embedder, cores, seed, preload)
 
 
 def require_ray() -> None:
@@ -195,18 +201,18 @@ def cluster_engine(
     return on_ray.engine_on_ray(options.ray, options.ray_workers, found, make_engine, progress)
 
 
-def engine_of_a_worker(cache_dir: Path | None, model: Path | None, preload: bool) -> Engine:
+def engine_of_a_worker(cache_dir: Path | None, model: Path | None, preload: bool, tuners: int) -> Engine:
     """The engine of a worker: the local one of its machine, which gets the model first if it is not there.
 
     Args:
         cache_dir: folder for models, or None for that of the machine's user.
         model: as for the command.
-        preload: as for `LocalEngine`.
+        preload, tuners: as for `local_engine`.
     """
     from .local import model_files
 
     cache = cache_dir or paths.cache_dir()
-    return local_engine(model_files.ensure(cache, model), cache, preload=preload)
+    return local_engine(model_files.ensure(cache, model), cache, preload=preload, tuners=tuners)
 
 
 def _watch_engine(status: Status, server: uvicorn.Server, failures: list[str]) -> None:

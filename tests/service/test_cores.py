@@ -42,6 +42,7 @@ class Machine:
         (4, 2.2, 2),
         (8, 1.0, 7),
         (8, 9, 1),
+        (32, 10, 8),
     ],
 )
 def test_threads_are_the_cores_that_others_leave_and_never_none(cores_, others, threads):

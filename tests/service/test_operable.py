@@ -420,7 +420,7 @@ def test_log_and_metrics_say_how_many_threads_there_are_and_what_others_use(tmp_
         assert found[("gradient_threads",)] == 1
         assert found[("gradient_cores",)] == 2
         assert found[("gradient_cores_used_by_other_programs",)] == 0.94
-        assert call(server, "GET", "/health")[1]["load"] == {"threads": 1, "cores": 2, "others": 0.94}
+        assert call(server, "GET", "/health")[1]["load"] == {"threads": 1, "cores": 2, "others": 0.94, "tuners": 0}
     finally:
         server.stop()
 

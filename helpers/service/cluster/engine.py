@@ -104,6 +104,7 @@ class ClusterEngine(HeldWeights):
             threads=sum(about.load.threads for about in abouts if about.load is not None),
             cores=sum(load.cores for load in by_host.values()),
             others=sum(load.others for load in by_host.values()),
+            tuners=sum(about.load.tuners for about in abouts if about.load is not None),
             workers=len(abouts),
         )
 

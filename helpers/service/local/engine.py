@@ -30,6 +30,7 @@ from ..engine import (
     CompletionRequest,
     LikelyToken,
     Load,
+    Places,
     Token,
     Tuner,
     TuningOutcome,
@@ -38,7 +39,7 @@ from ..engine import (
 from ..refusals import CallerGone, NothingToLearn, TooLong
 from ..tuner.job import GGUF_FILE, NOT_TRAINABLE, TokenSample, TuningJob
 from .cores import Cores
-from .decoder import CONTEXT_TOKENS, Decoder, Sampling
+from .decoder import CONTEXT_TOKENS, SLOTS, Decoder, Sampling
 from .embedder import Embedder
 from .held_weights import HeldWeights
 from .model_files import Weights
@@ -80,6 +81,10 @@ class LocalEngine(HeldWeights):
         if preload:
             self.prepare_tuning()
         self._decoder = Decoder(weights.gguf, lambda: self._cores.threads)
+
+    @property
+    def places(self) -> Places:
+        return Places(completions=2 * SLOTS, tunes=self._tuner.places)
 
     def complete(
         self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
@@ -205,7 +210,7 @@ class LocalEngine(HeldWeights):
         self._tuner.prepare()
 
     def load(self) -> Load:
-        return Load(self._decoder.threads, self._cores.limit, self._cores.others)
+        return Load(self._decoder.threads, self._cores.limit, self._cores.others, self._tuner.running)
 
     def close(self) -> None:
         self._tuner.close()
