@@ -168,7 +168,7 @@ class _RayWorker:
     Args:
         name: its own.
         actor: it.
-        cluster: in which it is.
+        router: says whether the cluster is broken.
     """
 
     def __init__(self, name: str, actor: Any, router: Router) -> None:
@@ -238,7 +238,9 @@ class _RayWorker:
 
 
 def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
+    """What Ray says in a line; where a worker could not be made, the last of its traceback, which says why."""
+    lines = str(error).strip().splitlines() or ["no reason given"]
+    return f"{type(error).__name__}: {lines[-1 if 'creation task' in lines[0] else 0].strip()}"
 
 
 class _Cluster:
@@ -273,8 +275,8 @@ class _Cluster:
         self._staying.start()
         self._joined.result(FIRST_SECONDS)
         threading.Thread(target=self._watch_head, daemon=True, name="head").start()
-        progress("Waiting for the first worker", 0.0)
         while not self.router.workers:
+            progress(f"Waiting for the first worker ({self.router.why_none})", 0.0)
             if self.router.broken or time.monotonic() > deadline:
                 raise Failed(self.router.broken or f"No worker of the Ray cluster got ready: {self.router.why_none}.")
             time.sleep(LOOK_SECONDS)
@@ -333,6 +335,7 @@ class _Cluster:
         self._not_before[name] = time.monotonic() + min(2 ** self._failures[name], MOST_AGAIN_SECONDS)
         self._failures[name] += 1
         self.router.leave(worker, reason)
+        self.router.why_none = reason
         worker.end()
         logs.event("worker-ended", logging.WARNING, worker=name, reason=reason)
 
