@@ -22,7 +22,14 @@ from . import launcher, logs, paths
 from .calls import Calls
 from .engine import Engine
 from .http.app import create_app
-from .http.serve import end_cleanly_on_signals, http_server, listen, url_of, urls_for_others
+from .http.serve import (
+    allow_many_connections,
+    end_cleanly_on_signals,
+    http_server,
+    listen,
+    url_of,
+    urls_for_others,
+)
 from .http.status import Status
 from .refusals import Failed
 from .store import SET_ASIDE, Store
@@ -48,6 +55,7 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
         Why it could not run, or None after a clean end.
     """
     logs.configure(data, options.quiet)
+    allow_many_connections()
     status = Status()
     try:
         listening = listen(options.host, options.port)
