@@ -229,7 +229,7 @@ def _watch_engine(status: Status, server: uvicorn.Server, failures: list[str]) -
     def watch() -> None:
         while not server.should_exit:
             broken = status.calls.broken() if status.calls else None
-            if broken:
+            if broken and not server.should_exit:
                 logs.event("broken", logging.ERROR, reason=broken)
                 failures.append(broken)
                 server.should_exit = True

@@ -184,9 +184,12 @@ def with_waiting_workers(folder: Path, count: int, clients: int) -> tuple[list[K
         over.set()
         for learner in learners:
             learner.join(READY_SECONDS)
-    every = [learner.found for learner in learners]
-    wrong = sum((found.wrong for found in every), [])
-    return done, Found(sum(found.calls for found in every), wrong, sum((found.seconds for found in every), []))
+        stuck = [f"{learner.name} still waits" for learner in learners if learner.is_alive()]
+        every = [learner.found for learner in learners]
+        wrong = sum((found.wrong for found in every), stuck)
+        found = Found(sum(found.calls for found in every), wrong, sum((found.seconds for found in every), []))
+        print(table(done, found), file=sys.stderr, flush=True)
+    return done, found
 
 
 def with_the_model(folder: Path, count: int, clients: int) -> tuple[list[Kill], Found]:

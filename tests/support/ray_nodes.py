@@ -123,10 +123,6 @@ class RayNodes:
         """One node more."""
         return Node("--address", self.address, "--num-cpus", "1", log=self._log())
 
-    def workers(self) -> list[psutil.Process]:
-        """The processes of our workers on all nodes."""
-        return [worker for node in self.nodes for worker in node.workers()]
-
     def _log(self) -> Path:
         self._started += 1
         return self._folder / f"node {self._started}.log"

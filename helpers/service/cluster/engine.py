@@ -130,8 +130,7 @@ class ClusterEngine(HeldWeights):
                     return worker.ask(method, *arguments, given_up=given_up)
                 except WorkerGone as gone:
                     self._router.leave(worker, gone.reason)
-                    fields = {"worker": worker.name, "call": method, "reason": gone.reason}
-                    logs.event("worker-gone", logging.WARNING, **fields)
+                    logs.event("worker-gone", logging.WARNING, worker=worker.name, call=method, reason=gone.reason)
         raise Failed(
             f"{TRIES} workers ended one after another while they worked on this call, which has changed nothing: try "
             "again, with fewer or shorter texts; the log says how they ended."

@@ -10,6 +10,7 @@ The cluster never learns the service's token: workers are started without the va
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -46,6 +47,7 @@ FIRST_SECONDS = 900  # until the first worker is ready: each may have to downloa
 SILENT_SECONDS = 60  # a worker that says nothing for so long hangs, and is replaced
 MOST_AGAIN_SECONDS = 60  # until a worker that ended is started again: 1, and twice as long each time it never got ready
 HEAD_SECONDS = 10  # without the cluster's head, and the service ends
+LEAVE_SECONDS = 5
 CANCEL_SECONDS = 30  # a call that was given up ends with its next token or step; later nobody waits for that
 CALL_SECONDS = 2400  # more than each limit that a worker has for itself
 FETCH_SECONDS = 60  # for a result that is there to reach this machine
@@ -95,7 +97,8 @@ def engine_on_ray(
 
 
 def _join(address: str, local_workers: int) -> None:
-    here = {"num_cpus": local_workers, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+    here: dict[str, Any] = {"num_cpus": local_workers, "object_store_memory": OBJECT_STORE_BYTES}
+    here["include_dashboard"] = False
     logging.getLogger("ray").setLevel(logging.ERROR)
     with _without_tokens():
         try:
@@ -145,13 +148,13 @@ class _Crew:
 
     def hire(self, node: str) -> Any:
         """An actor on a node; it ends with this process."""
-        actor = ray.remote(
-            num_cpus=1,
-            max_concurrency=CALLS_AT_ONCE,
-            concurrency_groups={CONTROL: 4},
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-        )(Actor)
-        return actor.remote(self.make_engine)
+        options: dict[str, Any] = {
+            "num_cpus": 1,
+            "max_concurrency": CALLS_AT_ONCE,
+            "concurrency_groups": {CONTROL: 4},
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False),
+        }
+        return ray.remote(**options)(Actor).remote(self.make_engine)
 
     def flaw_of(self, about: About) -> str | None:
         """Why a worker can't be used, for people."""
@@ -282,9 +285,15 @@ class _Cluster:
             time.sleep(LOOK_SECONDS)
 
     def close(self) -> None:
-        """Leaves the cluster, and ends it if it was started here; one whose head is gone is not waited for."""
+        """Leaves the cluster, and ends it if it was started here. Ray is given LEAVE_SECONDS for it: with nodes that have
+        died, or a head, it can take minutes, and at Python's end it would begin again."""
+        code = 1 if self.router.broken else 0
+        self.router.broken = self.router.broken or "The service is ending: start it again."  # calls end soon
         self._closed.set()
-        self._staying.join(HEAD_SECONDS)
+        self._staying.join(LEAVE_SECONDS)
+        if self._staying.is_alive():
+            logs.event("left-in-haste", logging.WARNING)
+            atexit.register(os._exit, code)  # the last to be registered is the first to be called, before Ray's own
 
     def _stay(self) -> None:
         try:
