@@ -27,7 +27,7 @@ from .refusals import Busy
 Result = TypeVar("Result")
 Work = Callable[[threading.Event], Result]
 
-MAX_WAITING = 256  # requests that may wait, of all workspaces together
+MAX_WAITING = 256  # requests of a kind that may wait, of all workspaces together
 WAIT_SECONDS = 300  # how long one may
 LOOK_SECONDS = 1.0  # how soon a place that the engine has more than before is taken
 MAX_THREADS = 4096  # only those are started that are needed at once: it is the engine's places that set the limit
@@ -76,10 +76,6 @@ class _Request:
     def waiting(self) -> bool:
         return not self.turn.done()
 
-    def refuse(self) -> None:
-        if self.waiting:
-            self.turn.set_exception(_busy())
-
 
 class Scheduler:
     """Runs blocking work on threads.
@@ -93,6 +89,8 @@ class Scheduler:
         self._look_again: asyncio.TimerHandle | None = None
         self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="engine")
         self._requests: dict[str, list[_Request]] = {}  # by workspace, the one served longest ago first
+        self._waiting: dict[Kind, set[_Request]] = {kind: set() for kind in Kind}
+        self._running = dict.fromkeys(Kind, 0)
 
     async def run(
         self, workspace: str, work: Work[Result], kind: Kind, adapter: str | None = None, exclusive: bool = False
@@ -112,48 +110,58 @@ class Scheduler:
         Raises:
             Busy: too much is waiting, or it has waited too long. Nothing was done.
         """
-        self._make_room(workspace)
+        self._make_room(workspace, kind)
         loop = asyncio.get_running_loop()
         request = _Request(kind, adapter, exclusive, loop.create_future())
         requests = self._requests.setdefault(workspace, [])
         requests.append(request)
-        too_long = loop.call_later(WAIT_SECONDS, request.refuse)
+        self._waiting[kind].add(request)
+        too_long = loop.call_later(WAIT_SECONDS, self._refuse, request)
         try:
             self._start_ready()
             await request.turn
             return await self._on_a_thread(work)
         finally:
             too_long.cancel()
+            self._waiting[kind].discard(request)
+            self._running[kind] -= request.started
             requests.remove(request)
             if not requests:
                 del self._requests[workspace]
             self._start_ready()
 
     def load(self) -> tuple[int, int]:
-        """How many requests run, and how many wait. It may be asked on any thread: the lists are copied first."""
-        every = [one for those in list(self._requests.values()) for one in list(those)]
-        return sum(one.started for one in every), sum(one.waiting for one in every)
+        """How many requests run, and how many wait. It may be asked on any thread."""
+        return sum(self._running.values()), sum(map(len, self._waiting.values()))
 
     def close(self) -> None:
         """Takes no more work."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _make_room(self, workspace: str) -> None:
-        """Refuses someone when all places are taken: the latest of whoever has most waiting, the newcomer included."""
-        waiting = {name: [one for one in those if one.waiting] for name, those in self._requests.items()}
-        if sum(map(len, waiting.values())) < MAX_WAITING:
+    def _make_room(self, workspace: str, kind: Kind) -> None:
+        """Refuses someone when too many wait for a kind: the latest of whoever has most waiting, the newcomer included.
+        Fine-tunes that wait in their hundreds leave answers their own places to wait."""
+        if len(self._waiting[kind]) < MAX_WAITING:
             return
+        waiting = {name: [one for one in those if one in self._waiting[kind]] for name, those in self._requests.items()}
         greediest = max(waiting, key=lambda name: len(waiting[name]), default=workspace)
         if len(waiting.get(greediest, ())) <= len(waiting.get(workspace, ())) + 1:
             raise _busy()
-        waiting[greediest][-1].refuse()
+        self._refuse(waiting[greediest][-1])
+
+    def _refuse(self, request: _Request) -> None:
+        self._waiting[request.kind].discard(request)
+        if request.waiting:
+            request.turn.set_exception(_busy())
 
     def _start_ready(self) -> None:
         for kind, (workers, share) in limits(self._places()).items():
-            while self._running(kind) < workers:
+            while self._running[kind] < workers and self._waiting[kind]:
                 workspace, request = self._next(kind, share)
                 if request is None:
                     break
+                self._waiting[kind].remove(request)
+                self._running[kind] += 1
                 request.started = True
                 request.turn.set_result(None)
                 self._requests[workspace] = self._requests.pop(workspace)  # now it was served last
@@ -161,16 +169,13 @@ class Scheduler:
 
     def _look_again_later(self) -> None:
         """While something waits, more places may come without a request that begins or ends."""
-        if self._look_again is None and any(one.waiting for those in self._requests.values() for one in those):
+        if self._look_again is None and any(self._waiting.values()):
 
             def look() -> None:
                 self._look_again = None
                 self._start_ready()
 
             self._look_again = asyncio.get_running_loop().call_later(LOOK_SECONDS, look)
-
-    def _running(self, kind: Kind) -> int:
-        return sum(one.started and one.kind is kind for those in self._requests.values() for one in those)
 
     def _next(self, kind: Kind, share: int) -> tuple[str, _Request | None]:
         for workspace, requests in self._requests.items():

@@ -119,10 +119,11 @@ async def _crowd(options: argparse.Namespace) -> dict:
 
     async def work(learner: Learner) -> None:
         ends = perf_counter() + options.seconds
-        await asyncio.sleep(chance.uniform(0, 2 * options.pause))  # they don't begin in step
-        while perf_counter() < ends:
+        while True:
+            await asyncio.sleep(min(chance.uniform(0, 2 * options.pause), max(0.0, ends - perf_counter())))
+            if perf_counter() >= ends:
+                return
             await (learner.tune() if chance.random() < options.tunes else learner.ask())
-            await asyncio.sleep(chance.uniform(0, 2 * options.pause))
 
     return {"begin": await _all(learners, Learner.begin), "work": await _all(learners, work)}
 

@@ -232,6 +232,24 @@ def test_past_the_bound_the_newcomer_is_refused_with_a_time_to_retry(monkeypatch
     assert "nothing was done" in refusal.message
 
 
+def test_fine_tunes_that_wait_in_their_hundreds_leave_answers_their_places_to_wait(monkeypatch):
+    monkeypatch.setattr(scheduler, "MAX_WAITING", 3)
+
+    async def story(told):
+        for number in range(4):
+            told.request(f"tune {number}", f"w{number}", Kind.TUNE, f"a{number}", exclusive=True)
+        for number in range(4):
+            told.request(f"answer {number}", f"w{number}")
+        await settled()
+        with pytest.raises(Busy):
+            await told.request("one fine-tune too many", "w", Kind.TUNE, "b", exclusive=True)
+        seen = told.subject.load()
+        await told.let_go("answer 0", "answer 1", "answer 2", "answer 3")
+        return seen, [name for name in told.started if "answer" in name], told.subject.load()
+
+    assert run(story, ONE_WORKER) == ((2, 6), [f"answer {number}" for number in range(4)], (1, 3))
+
+
 def test_when_all_places_are_taken_the_greediest_gives_one_up(monkeypatch):
     monkeypatch.setattr(scheduler, "MAX_WAITING", 6)
 
