@@ -285,8 +285,8 @@ class _Cluster:
             time.sleep(LOOK_SECONDS)
 
     def close(self) -> None:
-        """Leaves the cluster, and ends it if it was started here. Ray is given LEAVE_SECONDS for it: with nodes that have
-        died, or a head, it can take minutes, and at Python's end it would begin again."""
+        """Leaves the cluster, and ends it if it was started here. Ray is given LEAVE_SECONDS for it: where nodes have
+        died, or the head, it can take longer, and at Python's end it would begin again."""
         code = 1 if self.router.broken else 0
         self.router.broken = self.router.broken or "The service is ending: start it again."  # calls end soon
         self._closed.set()
