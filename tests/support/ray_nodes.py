@@ -120,8 +120,14 @@ class RayNodes:
             raise
 
     def add(self) -> Node:
-        """One node more."""
-        return Node("--address", self.address, "--num-cpus", "1", log=self._log())
+        """One node more. Ray gives a node half a minute to start, which on a busy machine is not always enough."""
+        for last in (False, False, True):
+            try:
+                return Node("--address", self.address, "--num-cpus", "1", log=self._log())
+            except AssertionError:
+                if last:
+                    raise
+        raise AssertionError("unreachable")
 
     def _log(self) -> Path:
         self._started += 1
