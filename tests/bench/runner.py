@@ -59,7 +59,7 @@ BENCHMARKS = {
     "retrieval": Benchmark(retrieval.ingestion, 240),
     "front-tuners": Benchmark(front.tuners, 240),
     "front-thirty": Benchmark(front.thirty, 120),
-    "front-learners": Benchmark(front.learners, 300),
+    "front-learners": Benchmark(front.learners, 500),
     "front-limit": Benchmark(front.limit, 120),
 }
 

@@ -62,27 +62,23 @@ class Metrics:
         self._texts = self._counter("gradient_embedded_texts", "Texts made into vectors")
         self._text_tokens = self._counter("gradient_embedded_tokens", "Tokens of texts made into vectors")
         self._gauge(STARTED, "When the service started, in Unix time").set(time.time())
-        for position, (name, help_) in enumerate(
-            [
-                (RUNNING, "Requests that the engine works on"),
-                (WAITING, "Requests that wait for the engine or for an adapter"),
-                (ADAPTERS, "Adapters stored"),
-            ]
-        ):
-            self._gauge(name, help_).set_function(lambda position=position: now()[position])
-        for field, name, help_ in [
-            ("threads", THREADS, "Threads that the engine computes with"),
-            ("cores", CORES, "Cores that there are for it"),
-            ("others", OTHERS, "Cores' worth of processor time that other programs use"),
-            ("workers", WORKERS, "Workers of the Ray cluster, if the service has one"),
-            ("tuners", TUNERS, "Processes that fine-tune or are ready to"),
+        for name, help_, value in [
+            (RUNNING, "Requests that the engine works on", lambda: now()[0]),
+            (WAITING, "Requests that wait for the engine or for an adapter", lambda: now()[1]),
+            (ADAPTERS, "Adapters stored", lambda: now()[2]),
+            (THREADS, "Threads that the engine computes with", lambda: getattr(load(), "threads", math.nan)),
+            (CORES, "Cores that there are for it", lambda: getattr(load(), "cores", math.nan)),
+            (
+                OTHERS,
+                "Cores' worth of processor time that other programs use",
+                lambda: getattr(load(), "others", math.nan),
+            ),
+            (TUNERS, "Processes that fine-tune or are ready to", lambda: getattr(load(), "tuners", math.nan)),
+            (WORKERS, "Workers of the Ray cluster, if there is one", lambda: getattr(load(), "workers", math.nan)),
+            (TUNES, "Fine-tunes that may run at once, now", lambda: getattr(places(), "tunes", math.nan)),
+            (COMPLETIONS, "Completions that may, now", lambda: getattr(places(), "completions", math.nan)),
         ]:
-            self._gauge(name, help_).set_function(lambda field=field: getattr(load(), field, math.nan))
-        for field, name, help_ in [
-            ("tunes", TUNES, "Fine-tunes that may run at once, now"),
-            ("completions", COMPLETIONS, "Completions that may, now"),
-        ]:
-            self._gauge(name, help_).set_function(lambda field=field: getattr(places(), field, math.nan))
+            self._gauge(name, help_).set_function(value)
 
     def _counter(self, name: str, help_: str, labels: list[str] | None = None) -> Counter:
         return Counter(name, help_, labels or [], registry=self._registry)
