@@ -81,7 +81,7 @@ def _tunes_a_second(bench: Bench, count: int) -> float:
 
 def _row(bench: Bench, what: str, count: int, settings: dict[str, str]) -> Row:
     with _service(bench, what.replace(" ", "-"), **settings) as service:
-        met = _crowd(service, count, bench.times(30, 5), PAUSE_SECONDS)
+        met = _crowd(service, count, bench.times(20, 5), PAUSE_SECONDS)
         begun = met["begin"]
         used = sum(service.tree()[0].cpu_times()[:2])
     rate = len(met["work"]["waits"]) / met["work"]["seconds"]
