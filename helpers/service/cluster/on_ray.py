@@ -102,6 +102,8 @@ def _join(address: str, local_workers: int) -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     with _without_tokens():
         try:
+            if address != LOCAL:
+                _try(address)
             ray.init(
                 address,
                 namespace=f"gradient-{uuid.uuid4().hex}",
@@ -116,6 +118,17 @@ def _join(address: str, local_workers: int) -> None:
                 "have run on this machine too, with the head's address, and where the cluster has a token, "
                 "RAY_AUTH_MODE has to be token here as well; or take --ray local."
             ) from None
+
+
+def _try(address: str, seconds: float = HEAD_SECONDS) -> None:
+    """Connects to a head, once, and closes the connection: Ray would try for half a minute, and say so each second.
+
+    Raises:
+        OSError: nothing answers there. Of an address that is no host and port, only Ray knows what it means.
+    """
+    host, _, port = address.rpartition(":")
+    if host and "/" not in host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
 
 
 @contextlib.contextmanager
@@ -349,14 +362,15 @@ class _Cluster:
         logs.event("worker-ended", logging.WARNING, worker=name, reason=reason)
 
     def _watch_head(self) -> None:
-        host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+        address = ray.get_runtime_context().gcs_address
         heard = time.monotonic()
         while not self._closed.wait(WATCH_SECONDS):
-            with contextlib.suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=3):
+            with contextlib.suppress(OSError):
+                _try(address, 3)
                 heard = time.monotonic()
             if time.monotonic() - heard > HEAD_SECONDS:
                 self.router.broken = (
-                    f"The head of the Ray cluster ({host}:{port}) is gone, and the service with it: start the cluster "
+                    f"The head of the Ray cluster ({address}) is gone, and the service with it: start the cluster "
                     "(`ray start`), then the service again; all adapters are kept."
                 )
                 return
