@@ -91,6 +91,7 @@ def engine_on_ray(
     try:
         cluster.start(progress)
     except BaseException:
+        cluster.router.broken = cluster.router.broken or "It did not start."
         cluster.close()
         raise
     return ClusterEngine(weights, cluster.router, ray.put, cluster.close)
