@@ -28,6 +28,9 @@ UNSENDABLE = (
 class GradientError(RuntimeError):
     """Raised when something did not work; str() of it is one sentence that says why. Base of all kinds.
 
+    Args:
+        message: the sentence.
+
     Attributes:
         status: HTTP status, or None if there was no answer.
         type: the API's error type ("unknownModelAdapter", …), or None.
