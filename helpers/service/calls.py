@@ -387,6 +387,10 @@ class Calls:
         """What the engine gets ready beside its work, and how much of it is done, 0 to 1; None if nothing."""
         return self._engine.doing
 
+    def broken(self) -> str | None:
+        """Why no call will be answered any more, for people; None as long as some may be."""
+        return self._engine.broken
+
     def close(self) -> None:
         """Ends what is running and frees everything."""
         self._scheduler.close()

@@ -150,7 +150,9 @@ def _of_the_machine(found: dict[str, float]) -> list[str]:
     threads, others = found.get(metrics.THREADS, math.nan), found.get(metrics.OTHERS, math.nan)
     if math.isnan(threads):
         return []
-    said = [f"threads {threads:.0f} on {found[metrics.CORES]:.0f} cores"]
+    workers = found.get(metrics.WORKERS, math.nan)
+    said = [] if math.isnan(workers) else [f"workers {workers:.0f}"]
+    said.append(f"threads {threads:.0f} on {found[metrics.CORES]:.0f} cores")
     if metrics.TUNES in found:  # earlier versions had one tuner
         said.append(f"fine-tunes at once {found[metrics.TUNES]:.0f} ({found[metrics.TUNERS]:.0f} tuners there)")
     if others > TOLERATED_CORES:

@@ -142,6 +142,17 @@ class Load:
 
 
 @dataclass(frozen=True)
+class ClusterLoad(Load):
+    """How the machines of a cluster are shared, all together.
+
+    Attributes:
+        workers: how many there are right now.
+    """
+
+    workers: int = 0
+
+
+@dataclass(frozen=True)
 class Places:
     """How much an engine works on at once.
 
@@ -276,6 +287,11 @@ class Engine(ABC):
 
     def load(self) -> Load | None:
         """How the machine is shared right now, or None if the engine does not know."""
+        return None
+
+    @property
+    def broken(self) -> str | None:
+        """Why this engine will answer no more call, for people; None as long as it may."""
         return None
 
     def close(self) -> None:  # noqa: B027

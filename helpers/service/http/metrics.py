@@ -26,6 +26,7 @@ MEMORY = "process_resident_memory_bytes"
 THREADS = "gradient_threads"
 CORES = "gradient_cores"
 OTHERS = "gradient_cores_used_by_other_programs"
+WORKERS = "gradient_workers"
 TUNERS = "gradient_tuners"
 TUNES = "gradient_fine_tunes_at_once"
 COMPLETIONS = "gradient_completions_at_once"
@@ -73,6 +74,7 @@ class Metrics:
                 lambda: getattr(load(), "others", math.nan),
             ),
             (TUNERS, "Processes that fine-tune or are ready to", lambda: getattr(load(), "tuners", math.nan)),
+            (WORKERS, "Workers of the Ray cluster, if there is one", lambda: getattr(load(), "workers", math.nan)),
             (TUNES, "Fine-tunes that may run at once, now", lambda: getattr(places(), "tunes", math.nan)),
             (COMPLETIONS, "Completions that may, now", lambda: getattr(places(), "completions", math.nan)),
         ]:
