@@ -11,6 +11,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from . import console
+
 LESSONS = Path(__file__).parents[1] / "notebooks"
 
 
@@ -39,6 +41,7 @@ def copy_lessons(folder: str | Path) -> Path:
 
 def main() -> int:
     """Copies the lessons into the folder that the command names, and says how to open them; 1 if it can't."""
+    console.take_any_text()
     parser = argparse.ArgumentParser(prog="python -m helpers.lessons", description="Copies the lessons to work in.")
     parser.add_argument("folder", help="where to; it must not be there yet")
     try:

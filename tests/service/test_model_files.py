@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from gguf import GGUFWriter
 
 from helpers.service.local import gguf_convert, model_files, wheel_files
 from helpers.service.local.wheel_files import WeightsError
@@ -162,3 +163,13 @@ def test_what_was_converted_can_be_read_by_all_who_may_read_the_cache(tmp_path, 
     model_files.convert(tmp_path / "a-model.gguf", folder)
     modes = {path.stat().st_mode for path in (folder, folder.parent, folder.parent.parent)}
     assert len(modes) == 1
+
+
+def test_a_gguf_that_does_not_describe_its_model_is_said_so(tmp_path):
+    writer = GGUFWriter(tmp_path / "file.gguf", "llama")
+    writer.add_head_count(9)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    with pytest.raises(WeightsError, match=r"it has no llama\.embedding_length"):
+        model_files.ensure(tmp_path / "cache", tmp_path / "file.gguf")
