@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as widgets
 
@@ -51,6 +51,11 @@ class CompletionForm(Form):
     """Asks a model with the parameters that are set, keeps every answer, and shows the last ones side by side."""
 
     gradient: Gradient  # this form always has one
+
+    seen: ClassVar[str] = (
+        "The form for completions: a model, a prompt, temperature, top-k, top-p and the most tokens, and below the "
+        "button Complete two answers side by side, each with what was set for it."
+    )
 
     def __init__(self, gradient: Gradient, prompt: str) -> None:
         super().__init__(gradient)

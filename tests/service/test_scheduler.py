@@ -70,6 +70,7 @@ class Story:
             await asyncio.sleep(0)
 
     def end(self) -> None:
+        self.started, self.given_up = [], []  # what a story has returned stays as it is
         for gate in self._gates.values():
             gate.set()
         self.subject.close()
