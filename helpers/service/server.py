@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..environment import TOKEN_VARIABLE, URL_VARIABLE
+from ..environment import URL_VARIABLE, is_loopback
 from . import launcher, logs, paths
 from .calls import Calls
 from .http.app import create_app
@@ -79,12 +79,21 @@ def _no_port(options: argparse.Namespace, error: OSError) -> str:
 
 
 def _say_ready(options: argparse.Namespace, url: str, others: list[str]) -> None:
-    """Says where the service is, and before it the token that was made for it: the only time that one is said."""
-    if options.says_token:
-        print(f"Access token for this run ({TOKEN_VARIABLE}): {options.token}", file=sys.stderr, flush=True)
+    """Says where the service is; to a room also the cell to paste, with a token if it was made: the only time that
+    one is said."""
+    cell = None if is_loopback(options.host) else partial(_cell, others[-1] if others else url)
+    if cell and options.says_token:
+        print(f"To paste, with the token of this run: {cell(options.token)}", file=sys.stderr, flush=True)
     print(f"Gradient service ready at {url}", flush=True)
     if others:
         print(f"For other machines ({URL_VARIABLE}): {' or '.join(others)}", flush=True)
+    if cell and not options.says_token:
+        print(f"To paste: {cell('THE-TOKEN')}", flush=True)
+
+
+def _cell(url: str, token: str) -> str:
+    """What each learner runs first, with a workspace of their own."""
+    return f'from helpers import connect; connect(url="{url}", token="{token}", workspace="ada")'
 
 
 def _load(
