@@ -41,6 +41,8 @@ ROOMS = {
         "helpers.service.database",
         "helpers.service.store",
         "helpers.service.collection_store",
+        "helpers.service.learners",
+        "helpers.service.overview",
         "helpers.service.catalog",
     ),
     "cutting": ("helpers.service.chunkers", "helpers.service.vectors"),

@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     data = options.data_dir or paths.data_dir()
     if options.command == "status":
-        return commands.status(data)
+        return commands.status(data, options.json)
     if options.command == "stop":
         return commands.stop(data)
     if options.command == "logs":
@@ -70,6 +70,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quiet", action="store_true", help="log to the data folder alone, not to the terminal too")
     parser.add_argument("-n", "--lines", type=_count, default=20, help="logs: how many lines to show (default: 20)")
     parser.add_argument("-f", "--follow", action="store_true", help="logs: go on with new lines until Ctrl-C")
+    parser.add_argument("--json", action="store_true", help="status: for programs")
     options = parser.parse_args(arguments)
     options.token = options.token or os.environ.get(LOCAL_TOKEN_VARIABLE) or None
     if options.token is not None and not is_token(options.token):

@@ -33,6 +33,7 @@ from .engine import (
     TuningOutcome,
     TuningSample,
 )
+from .learners import Learners
 from .refusals import (
     NeedsTemplate,
     NotAnAdapter,
@@ -94,6 +95,7 @@ class Calls:
 
     Attributes:
         collections: the calls on files and collections.
+        learners: counts what each workspace does.
     """
 
     def __init__(self, engine: Engine, store: Store) -> None:
@@ -101,6 +103,7 @@ class Calls:
         self._store = store
         self._scheduler = Scheduler()
         self.collections = Collections(engine, self._scheduler, CollectionStore(store.data))
+        self.learners = Learners(store.data)
         self._base_models = {model.id: model for model in catalog.base_models(engine.weights_name)}
 
     def base_models(self) -> list[catalog.BaseModel]:
@@ -349,5 +352,6 @@ class Calls:
         """Ends what is running and frees everything."""
         self._scheduler.close()
         self.collections.close()
+        self.learners.close()
         self._engine.close()
         self._store.close()

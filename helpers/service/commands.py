@@ -5,14 +5,19 @@ Called by `__main__.py`. The exit codes are the same for all: DONE, NOTHING_THER
 
 from __future__ import annotations
 
+import json
 import math
 import time
+from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 
 from ..environment import TOLERATED_CORES
-from . import launcher
+from . import launcher, overview
 from .http import metrics
 from .logs import LOG_FILE
+from .overview import Workspace
+from .refusals import Failed
 from .store import SET_ASIDE
 
 DONE = 0
@@ -21,18 +26,66 @@ NOT_YET = 3  # status: it is still loading; stop: it has not ended in time (2 is
 FOLLOW_SECONDS = 0.3
 
 
-def status(data: Path) -> int:
-    """Says where the service is, since when, and what it has to do; and which adapters were set aside, if any were.
+def status(data: Path, as_json: bool = False) -> int:
+    """Says where the service is, since when, and what it has to do; what each workspace has and has done; and which
+    adapters were set aside, if any were.
 
     Args:
         data: the service's data folder.
+        as_json: for programs.
 
     Returns:
         DONE if it is ready, NOT_YET while it loads, NOTHING_THERE if none runs.
     """
+    if as_json:
+        return _print_json(data)
     code = _say_status(data)
+    _say_workspaces(data)
     _say_set_aside(data)
     return code
+
+
+def _print_json(data: Path) -> int:
+    service = launcher.find(data)
+    code, health = launcher.health_of(service) if service else (None, {})
+    run = {"url": service.url, "process": service.pid, **health} if service else None
+    try:
+        found = [asdict(workspace) for workspace in overview.workspaces(data)]
+    except Failed as failure:
+        print(failure.message)
+        return NOTHING_THERE
+    print(json.dumps({"service": run, "workspaces": found}, default=datetime.isoformat))
+    return NOTHING_THERE if service is None else DONE if code == 200 else NOT_YET
+
+
+def _say_workspaces(data: Path) -> None:
+    """A table: workspaces by name, what they have and what they have done."""
+    try:
+        found = overview.workspaces(data)
+    except Failed as failure:
+        print(failure.message)
+        return
+    rows = [("workspace", "adapters", "MB", "calls", "last call", "exercises done"), *map(_row, found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *numbers, exercises in rows if found else ():
+        cells = [text.rjust(width) for text, width in zip(numbers, widths[1:], strict=False)]
+        print("  ".join([name.ljust(widths[0]), *cells, exercises]).rstrip())
+
+
+def _row(workspace: Workspace) -> tuple[str, ...]:
+    learner = workspace.learner
+    lessons = ", ".join(f"lesson {one.lesson}: {one.done} of {one.there}" for one in learner.lessons)
+    megabytes = f"{workspace.bytes / 1e6:.1f}"
+    return workspace.name, str(workspace.adapters), megabytes, str(learner.calls), _ago(learner.last), lessons or "none"
+
+
+def _ago(when: datetime | None) -> str:
+    if when is None:
+        return "never"
+    minutes = int((datetime.now(timezone.utc) - when).total_seconds()) // 60
+    if minutes < 60:
+        return f"{minutes} min ago"
+    return f"{minutes // 60} h ago" if minutes < 48 * 60 else f"{minutes // 1440} days ago"
 
 
 def _say_status(data: Path) -> int:
