@@ -1,4 +1,4 @@
-"""`python -m helpers.service`: the local Gradient service as a program; `commands.py` has its status, stop and logs.
+"""`python -m helpers.service`: the local Gradient service as a program; `commands.py` looks after one that runs.
 
 Reads the command line and settles the token; `server.py` puts the service together and runs it: it prints one line when
 ready, and ends on Ctrl-C or SIGTERM. Imports are kept inside functions: the tuner's process imports this module again
@@ -31,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         return commands.status(data, options.json)
     if options.command == "stop":
         return commands.stop(data)
+    if options.command == "reset":
+        return commands.reset(data, options.workspace, options.yes)
     if options.command == "logs":
         return commands.logs(data, options.lines, options.follow)
     _settle_token(options)
@@ -54,10 +56,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "command",
         nargs="?",
-        choices=("serve", "status", "stop", "logs"),
+        choices=("serve", "status", "stop", "logs", "reset"),
         default="serve",
-        help="serve (the default), or look after the one that runs: status, stop, logs",
+        help="serve (the default), or look after the one that runs: status, stop, logs, reset WORKSPACE",
     )
+    parser.add_argument("workspace", nargs="?", help="reset: whose adapters, files, collections and counts to delete")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=_port, default=0, help="port to listen on (default: a free one)")
     parser.add_argument("--data-dir", type=whole, help="folder for adapters (default: a per-user folder)")
@@ -70,8 +73,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quiet", action="store_true", help="log to the data folder alone, not to the terminal too")
     parser.add_argument("-n", "--lines", type=_count, default=20, help="logs: how many lines to show (default: 20)")
     parser.add_argument("-f", "--follow", action="store_true", help="logs: go on with new lines until Ctrl-C")
+    parser.add_argument("-y", "--yes", action="store_true", help="reset: don't ask before deleting")
     parser.add_argument("--json", action="store_true", help="status: for programs")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)  # or an option before WORKSPACE would end the positionals
+    if (options.command == "reset") != (options.workspace is not None):
+        parser.error("reset takes the id of a workspace, and no other command does; status lists those there are")
     options.token = options.token or os.environ.get(LOCAL_TOKEN_VARIABLE) or None
     if options.token is not None and not is_token(options.token):
         parser.error(f"--token needs at least {MIN_TOKEN_CHARACTERS} printable ASCII characters without spaces")

@@ -9,6 +9,8 @@ was before.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -162,6 +164,14 @@ class Calls:
         await self._scheduler.run(
             workspace, lambda given_up: self._store.delete(workspace, model_id), Kind.COMPLETE, model_id, exclusive=True
         )
+
+    async def reset(self, workspace: str) -> None:
+        """Deletes all that a workspace has, and its counts, once what is running on its adapters has ended."""
+        for adapter in self.adapters(workspace):
+            with contextlib.suppress(UnknownAdapter):  # its owner was faster
+                await self.delete(workspace, adapter.id)
+        await self.collections.reset(workspace)
+        await asyncio.to_thread(self.learners.forget, workspace)
 
     async def complete(
         self, workspace: str, model_id: str, request: CompletionRequest, collection_id: str | None = None

@@ -121,6 +121,10 @@ class Collections:
         """
         await asyncio.to_thread(self._store.delete, workspace, collection_id)
 
+    async def reset(self, workspace: str) -> None:
+        """Deletes all collections and files of a workspace."""
+        await asyncio.to_thread(self._store.reset, workspace)
+
     async def nearest(self, workspace: str, collection_id: str, question: str, count: int = 4) -> list[Passage]:
         """The passages that are most like a question, the likest first. Files that were just added are waited for.
 

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
         port = bound.getsockname()[1]
         url, others = url_of(options.host, port), urls_for_others(options.host, port)
         server = http_server(create_app(status, options.token, any_host=any_host))
-        launcher.write_address(data, url, options.token, status.instance, others)
+        launcher.write_address(data, url, options.token, status.instance, others, status.operator)
         try:
             logs.event("start", url=url, instance=status.instance)
             failures: list[str] = []

@@ -435,7 +435,7 @@ def test_both_shells_are_told_the_same():
 def test_every_command_on_the_pages_is_one_that_the_service_takes():
     pages = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "notebooks/INSTRUCTORS.md")]
     lines = [line for page in pages for line in re.findall(r"python -m helpers\.service([^`\n]*)", page)]
-    assert {program._parse(shlex.split(line)).command for line in lines} == {"serve", "status", "logs", "stop"}
+    assert {program._parse(shlex.split(line)).command for line in lines} == {"serve", "status", "logs", "stop", "reset"}
 
 
 # --- how busy the machine is
