@@ -50,8 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    from .calls import MAX_ADAPTERS, MAX_BYTES
     from .paths import whole
 
+    most_mb = MAX_BYTES // 1_000_000
     parser = argparse.ArgumentParser(prog="python -m helpers.service", description="The local Gradient service.")
     parser.add_argument(
         "command",
@@ -67,6 +69,15 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cache-dir", type=whole, help="folder for the model (default: a per-user folder)")
     parser.add_argument("--model", type=whole, help="another GGUF file of the Llama architecture")
     parser.add_argument("--token", help=f"access token that clients must send (or set {LOCAL_TOKEN_VARIABLE})")
+    parser.add_argument(
+        "--max-adapters", type=_count, default=MAX_ADAPTERS, help=f"of a workspace (default: {MAX_ADAPTERS})"
+    )
+    parser.add_argument(
+        "--max-megabytes",
+        type=_count,
+        default=most_mb,
+        help=f"of a workspace's adapters, files and collections together (default: {most_mb})",
+    )
     parser.add_argument("--seed", type=int, help="make sampled answers repeat from start to start")
     parser.add_argument("--idle-hours", type=_hours, default=0, help="end after this long without a call (0: never)")
     parser.add_argument("--no-preload", action="store_true", help="load the tuner at the first need of it, not before")
@@ -91,7 +102,7 @@ def _port(text: str) -> int:
 
 def _count(text: str) -> int:
     """How many, as the command line has it."""
-    return _whole(text, 1_000_000_000, "no number of lines: 20 is one")
+    return _whole(text, 1_000_000_000, "no number: 20 is one")
 
 
 def _whole(text: str, most: int, flaw: str) -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..environment import URL_VARIABLE, is_loopback
 from . import launcher, logs, paths
-from .calls import Calls
+from .calls import Calls, Limits
 from .http.app import create_app
 from .http.serve import end_cleanly_on_signals, http_server, listen, url_of, urls_for_others
 from .http.status import Status
@@ -128,7 +128,12 @@ def make_calls(options: argparse.Namespace, data: Path, status: Status) -> Calls
     progress("Loading the model", 1.0)
     store = open_store(data)
     engine = local_engine(found, cache, seed=options.seed, preload=not options.no_preload)
-    return Calls(engine, store)
+    return Calls(engine, store, limits_of(options))
+
+
+def limits_of(options: argparse.Namespace) -> Limits:
+    """What the command lets a workspace keep."""
+    return Limits(options.max_adapters, options.max_megabytes * 1_000_000)
 
 
 def open_store(data: Path) -> Store:
