@@ -68,6 +68,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data-dir", type=whole, help="folder for adapters (default: a per-user folder)")
     parser.add_argument("--cache-dir", type=whole, help="folder for the model (default: a per-user folder)")
     parser.add_argument("--model", type=whole, help="another GGUF file of the Llama architecture")
+    parser.add_argument("--tls-cert", type=whole, help="certificate (PEM): speak https, with --tls-key")
+    parser.add_argument("--tls-key", type=whole, help="its private key (PEM, without a passphrase)")
     parser.add_argument("--token", help=f"access token that clients must send (or set {LOCAL_TOKEN_VARIABLE})")
     parser.add_argument(
         "--max-adapters", type=_count, default=MAX_ADAPTERS, help=f"of a workspace (default: {MAX_ADAPTERS})"
@@ -87,6 +89,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("-y", "--yes", action="store_true", help="reset: don't ask before deleting")
     parser.add_argument("--json", action="store_true", help="status: for programs")
     options = parser.parse_intermixed_args(arguments)  # or an option before WORKSPACE would end the positionals
+    if (options.tls_cert is None) != (options.tls_key is None):
+        parser.error("--tls-cert and --tls-key go together: the certificate, and the key that it was made with")
     if (options.command == "reset") != (options.workspace is not None):
         parser.error("reset takes the id of a workspace, and no other command does; status lists those there are")
     options.token = options.token or os.environ.get(LOCAL_TOKEN_VARIABLE) or None

@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import signal
+import ssl
 import subprocess
 import sys
 import sysconfig
@@ -54,6 +55,7 @@ class Service:
         pid: its process.
         instance: tells this run from others.
         operator: the token of who runs it. It is in no repr.
+        certificate: the file of the one that it shows, if it speaks https.
         others: its base URLs for other machines, if it listens for them on every address of this one.
     """
 
@@ -63,14 +65,16 @@ class Service:
     instance: str
     others: tuple[str, ...] = ()
     operator: str = field(default="", repr=False)
+    certificate: str | None = None
 
 
 def find(data: Path) -> Service | None:
     """The service that runs on this data folder, ready or still loading, or None."""
     try:
         known = json.loads((data / ADDRESS_FILE).read_text(encoding="utf-8"))
-        more = {"others": tuple(known.get("others", ())), "operator": known.get("operator", "")}  # not in older ones
-        service = Service(known["url"], known["token"], known["pid"], known["instance"], **more)
+        others, operator = tuple(known.get("others", ())), known.get("operator", "")  # earlier versions wrote none
+        certificate = known.get("certificate")
+        service = Service(known["url"], known["token"], known["pid"], known["instance"], others, operator, certificate)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     _, health = health_of(service)
@@ -127,11 +131,19 @@ def stop(data: Path) -> bool:
 
 
 def write_address(
-    data: Path, url: str, token: str | None, instance: str, others: Sequence[str] = (), operator: str = ""
+    data: Path,
+    url: str,
+    token: str | None,
+    instance: str,
+    others: Sequence[str] = (),
+    *,
+    operator: str = "",
+    certificate: Path | None = None,
 ) -> None:
     """Called by the service: says where it is, in a file that only its user can read."""
     address = {"url": url, "token": token or "any-token-will-do", "pid": os.getpid(), "instance": instance}
     address |= {"others": list(others), "operator": operator}
+    address["certificate"] = None if certificate is None else str(certificate)
     private_file.write_json(data / ADDRESS_FILE, address)
 
 
@@ -283,8 +295,20 @@ def _get(service: Service, path: str, headers: dict[str, str]) -> tuple[int, byt
 
 
 def _call(service: Service, method: str, path: str, headers: dict[str, str], seconds: float) -> tuple[int, bytes]:
-    address = urlsplit(service.url)
-    with contextlib.closing(http.client.HTTPConnection(address.hostname, address.port, timeout=seconds)) as connection:
+    with contextlib.closing(_connection(service, seconds)) as connection:
         connection.request(method, path, headers=headers)
         response = connection.getresponse()
         return response.status, response.read()
+
+
+def _connection(service: Service, seconds: float) -> http.client.HTTPConnection:
+    """To a service on this machine. One that speaks https is known by its very certificate, whatever name is in it."""
+    address = urlsplit(service.url)
+    host = address.hostname or ""
+    if address.scheme != "https":
+        return http.client.HTTPConnection(host, address.port, timeout=seconds)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it may be signed by another, whose own is not at hand
+    context.load_verify_locations(service.certificate)
+    return http.client.HTTPSConnection(host, address.port, timeout=seconds, context=context)

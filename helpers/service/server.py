@@ -20,7 +20,7 @@ from ..environment import URL_VARIABLE, is_loopback
 from . import launcher, logs, paths
 from .calls import Calls, Limits
 from .http.app import create_app
-from .http.serve import end_cleanly_on_signals, http_server, listen, url_of, urls_for_others
+from .http.serve import Tls, end_cleanly_on_signals, http_server, listen, url_of, urls_for_others
 from .http.status import Status
 from .store import SET_ASIDE, Store
 
@@ -42,6 +42,10 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
     Returns:
         Why it could not run, or None after a clean end.
     """
+    tls = None if options.tls_cert is None else Tls(options.tls_cert, options.tls_key)
+    flaw = tls and tls.flaw()
+    if flaw:
+        return flaw
     logs.configure(data, options.quiet)
     status = Status()
     try:
@@ -50,9 +54,12 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
         return _no_port(options, error)
     with listening as bound:
         port = bound.getsockname()[1]
-        url, others = url_of(options.host, port), urls_for_others(options.host, port)
-        server = http_server(create_app(status, options.token, any_host=any_host))
-        launcher.write_address(data, url, options.token, status.instance, others, status.operator)
+        at = (options.host, port, "http" if tls is None else "https")
+        url, others = url_of(*at), urls_for_others(*at)
+        server = http_server(create_app(status, options.token, any_host=any_host), tls)
+        launcher.write_address(
+            data, url, options.token, status.instance, others, operator=status.operator, certificate=options.tls_cert
+        )
         try:
             logs.event("start", url=url, instance=status.instance)
             failures: list[str] = []
