@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import offline
+from helpers import doctor, offline
 from helpers.offline import Target
 from helpers.service.local import embedder_files, model_files, wheel_files
 from tests.conftest import ROOT
@@ -143,5 +143,6 @@ def test_models_come_out_of_the_folder_beside_helpers_without_pip(tmp_path, monk
     with zipfile.ZipFile(tmp_path / "wheels" / f"{name.replace('-', '_')}-{version}-py3-none-any.whl", "w") as archive:
         for member, content in contents.items():
             archive.writestr(member, content)
+    assert wheel is not model_files.WHEEL or doctor.model_cache().detail.endswith("from the wheels beside helpers")
     wheel_files.fetch(small, tmp_path, tmp_path / "made", lambda what, done: None)
     assert [file.read_bytes() for file in small.files(tmp_path / "made")] == list(contents.values())
