@@ -34,7 +34,7 @@ def room_routes(status: Status) -> APIRouter:
         status.ready.learners.report(workspace_of(request), lessons)
         return EnvelopeResponse({})
 
-    @room.delete(WORKSPACES_PATH + "/{workspace}")
+    @room.delete(WORKSPACES_PATH + "/{workspace}", include_in_schema=False)  # the page is for those who learn
     async def reset(request: Request, workspace: Annotated[str, Path(pattern=f"^{WORKSPACE_ID}$")]) -> EnvelopeResponse:
         """Deletes all that a workspace has, for who has the token of the service's own address file."""
         await while_connected(request, status.ready.reset(workspace))
