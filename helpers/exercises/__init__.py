@@ -22,6 +22,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .. import local_service
 from ..errors import BadInput, GradientError, one_sentence
 from . import chaining, classifying, done, fine_tuning, inside, own_project, retrieving, setup
 from .chaining import VERBS, few_shot_prompt
@@ -52,6 +53,7 @@ __all__ = [
 ]
 
 MODELS = {"model", "base"}  # the names that a checker's last argument has if it is a model
+PROGRESS_PATH = "/progress"
 MAX_SAID = 200  # characters of an error's own words
 
 LESSONS = {
@@ -80,7 +82,7 @@ def check(name: str, *answer: Any) -> None:
     """
     solved, reason = attempt(name, *answer)
     if solved:
-        done.mark(name)
+        _keep(name)
     print(f"Right! {reason}" if solved else f"Not yet: {reason} exercises.hint({name!r}) helps.")
 
 
@@ -138,12 +140,30 @@ def question(name: str, choice: str | None = None) -> QuestionForm | None:
 def progress() -> None:
     """Prints how many exercises and questions of each lesson are done, and the names of those that are left."""
     solved = done.names()
-    for lesson, modules in LESSONS.items():
-        exercises = [name for module in modules for name in module.EXERCISES]
-        questions = [name for module in modules for name in module.QUESTIONS]
+    for lesson in LESSONS:
+        exercises, questions = _names_of(lesson)
         left = [name for name in (*exercises, *questions) if name not in solved]
         counts = (f"{len(solved & set(names))} of {len(names)}" for names in (exercises, questions))
         print("{:20} {} exercises, {} questions;".format(lesson, *counts), f"left: {', '.join(left) or 'none'}")
+
+
+def _names_of(lesson: str) -> tuple[list[str], list[str]]:
+    """A lesson's exercises, and its questions."""
+    modules = LESSONS[lesson]
+    exercises = [name for module in modules for name in module.EXERCISES]
+    return exercises, [name for module in modules for name in module.QUESTIONS]
+
+
+def _keep(name: str) -> None:
+    """Remembers that one is solved, and tells the local service the numbers, for the instructor of a room."""
+    done.mark(name)
+    solved = done.names()
+    lessons = []
+    for number, lesson in enumerate(LESSONS, 1):
+        names = {name for kind in _names_of(lesson) for name in kind}
+        if solved & names:
+            lessons.append({"lesson": number, "done": len(solved & names), "there": len(names)})
+    local_service.report(PROGRESS_PATH, {"lessons": lessons})
 
 
 def _verdict(name: str, asked: Question, letter: Any) -> str:
@@ -153,7 +173,7 @@ def _verdict(name: str, asked: Question, letter: Any) -> str:
         raise BadInput(f"This question has the choices {', '.join(choices)}: give the letter of one.")
     choice = choices[letter]
     if choice == asked.right:
-        done.mark(name)
+        _keep(name)
         return f"Right! {asked.choices[choice]}"
     return f"No: {asked.choices[choice]}"
 
