@@ -29,7 +29,8 @@ def use(code: str) -> None:
         ValueError: there is no catalogue for it.
     """
     if code not in (there := available()):
-        raise ValueError(f"The helpers speak {', '.join(there)}, and {code!r} is none of these.")
+        names = ", ".join(there)
+        raise ValueError(_("The helpers speak {names}, and {code!r} is none of these.", names=names, code=code))
     os.environ[LANGUAGE_VARIABLE] = code
 
 
@@ -46,19 +47,8 @@ def _(text: str, /, **fields: object) -> str:
         fields: what differs from time to time. It is put in by `str.format`, so languages may have it in any order;
             without any field, braces are braces.
     """
-    said = _catalogue(_chosen()).gettext(text)
+    said = _catalogue(chosen()).gettext(text)
     return said.format(**fields) if fields else said
-
-
-def plural(one: str, many: str, /, count: int, **fields: object) -> str:
-    """As `_`, of two texts the one for this number of things; languages differ in which that is.
-
-    Args:
-        one, many: the English texts.
-        count: how many things there are; also a field.
-        fields: as for `_`.
-    """
-    return _catalogue(_chosen()).ngettext(one, many, count).format(count=count, **fields)
 
 
 def later(text: str) -> str:
@@ -66,7 +56,8 @@ def later(text: str) -> str:
     return text
 
 
-def _chosen() -> str:
+def chosen() -> str:
+    """The language that is asked for, whether or not there is a catalogue."""
     return os.environ.get(LANGUAGE_VARIABLE, "").strip() or ENGLISH
 
 
