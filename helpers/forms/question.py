@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import ipywidgets as widgets
 
+from ..language import _
 from .form import WIDE, Form, escaped
 
 
@@ -32,7 +33,8 @@ class QuestionForm(Form):
         self._show(widgets.HTML(f"<p><strong>{escaped(asks)}</strong></p>"), self.choice, self._status)
 
     def __repr__(self) -> str:
-        return f'{self._text}\nRun this cell to click, or say it in code: exercises.question("{self._name}", "a")'
+        call = f'exercises.question("{self._name}", "a")'
+        return f"{self._text}\n" + _("Run this cell to click, or say it in code: {call}", call=call)
 
     @property
     def value(self) -> str | None:
