@@ -1,6 +1,7 @@
 """`python -m tests.editions es`: takes the lessons as they are now over into an edition, and says what is to translate.
 
-    python -m tests.editions es                      code, order, new and removed cells; what is translated stays
+    python -m tests.editions es                      code, order, outputs, new and removed cells, and the
+                                                     catalogue of what the helpers say; translations stay
     python -m tests.editions es --export FOLDER      a sheet of each lesson, for translators; sheet.py says how it looks
     python -m tests.editions es --import SHEET ...   puts what translators wrote into the edition
 
@@ -15,9 +16,9 @@ from pathlib import Path
 
 import nbformat
 
-from tests.support.notebooks import FILES, FOLDER, read
+from tests.support.notebooks import FILES, FOLDER, ROOT, read
 
-from . import sheet
+from . import catalogue, outputs, sheet
 from .edition import DONE, open_edition, states, take_over, translate
 
 
@@ -32,8 +33,16 @@ def main() -> int:
     if unknown:
         print(f"A sheet has its lesson's name, and there is no lesson {unknown[0]}.", file=sys.stderr)
         return 1
+    left = catalogue.update(given.language)
+    print(f"{catalogue.po_file(given.language).relative_to(ROOT)}: {len(left)} texts to translate")
     for path in FILES:
         bring_up_to_date(path, given.language, sheets.get(path.name), given.export)
+    if not sheets and given.export is None:  # which change words alone
+        try:
+            outputs.write(FOLDER / given.language / path.name for path in FILES)
+        except outputs.NotRecorded as reason:
+            print(reason, file=sys.stderr)
+            return 1
     return 0
 
 
