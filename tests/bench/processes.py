@@ -167,7 +167,8 @@ class Service(_Process):
 
     def steps(self) -> list[int]:
         """The steps of each fine-tune so far, from its log."""
-        return [int(steps) for steps in re.findall(r" steps=(\d+)", (self.data / "service.log").read_text())]
+        log = (self.data / "service.log").read_text(encoding="utf-8")
+        return [int(steps) for steps in re.findall(r" event=tuned .*? steps=(\d+)", log)]
 
     def megabytes(self) -> float:
         """Resident memory of the service and its tuner together; pages that they share count twice."""

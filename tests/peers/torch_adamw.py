@@ -14,7 +14,7 @@ import torch
 start, result = sys.argv[1:]
 given = dict(numpy.load(start))
 matrices = {name: torch.tensor(values) for name, values in given.items() if not name.startswith("gradient.")}
-groups = [{"params": [values], "lr": 4e-3 if name.startswith("b.") else 1e-3} for name, values in matrices.items()]
+groups = [{"params": [values], "lr": 8e-3 if name.startswith("b.") else 1e-3} for name, values in matrices.items()]
 optimizer = torch.optim.AdamW(groups, 1e-3, weight_decay=0.0)
 for step in range(3):
     for name, values in matrices.items():

@@ -166,14 +166,17 @@ def test_the_optimizer_steps_as_the_paper_says_and_goes_on_where_it_was(model):
         state = optimizer.state
         mean = 0.9 * mean + 0.1 * gradient
         square = 0.999 * square + 0.001 * gradient**2
-        value -= 4e-3 * (mean / (1 - 0.9**step)) / (math.sqrt(square / (1 - 0.999**step)) + 1e-8)
+        value -= 8e-3 * (mean / (1 - 0.9**step)) / (math.sqrt(square / (1 - 0.999**step)) + 1e-8)
         assert lora.named()[name][place] == pytest.approx(value, rel=1e-9)
     assert {float(values) for name, values in state.items() if name.endswith("steps")} == {3.0}
 
 
-@pytest.mark.parametrize(("rate", "times"), [(2e-3, 4.0), (5e-3, 2.0), (1e-2, 1.0), (0.5, 1.0)])
-def test_the_second_rate_is_capped(model, rate, times):
-    assert AdamW(random_lora(model, (2, 3)), rate, {}).rates == {"a": rate, "b": pytest.approx(rate * times)}
+@pytest.mark.parametrize(
+    ("rate", "rank", "times"),
+    [(2e-3, 8, 8.0), (5e-3, 8, 4.0), (1e-2, 8, 2.0), (0.5, 8, 1.0), (2e-3, 1, 8.0), (2e-3, 32, 5.0), (1e-2, 32, 1.0)],
+)
+def test_the_second_rate_is_capped_and_sooner_where_the_rank_is_high(model, rate, rank, times):
+    assert AdamW(recipe.fresh(model, rank), rate, {}).rates == {"a": rate, "b": pytest.approx(rate * times)}
 
 
 def test_gradients_longer_than_one_are_shortened_to_one():

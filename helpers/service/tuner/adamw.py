@@ -12,8 +12,11 @@ import numpy as np
 from .lora import Lora, Named
 
 BETA_MEAN, BETA_SQUARE, EPSILON = 0.9, 0.999, 1e-8  # the paper's
-B_RATE = 4  # LoRA's B matrices, which begin at 0, learn so many times as fast as A (LoRA+, arXiv 2402.12354)
-B_MOST = 1e-2  # but not beyond this rate, at which rank 32 begins to break, unless the learning rate itself is
+B_RATE = 8  # LoRA's B matrices, which begin at 0, learn so many times as fast as A (LoRA+, arXiv 2402.12354)
+# But not beyond this rate, unless the learning rate itself is. B A moves with the root of the rank (rsLoRA, arXiv
+# 2312.03732), and so above rank 8 the most falls with it: at rank 32 to 1e-2, beyond which that begins to break.
+B_MOST = 2e-2
+B_MOST_RANK = 8
 
 
 class AdamW:
@@ -31,7 +34,8 @@ class AdamW:
 
     def __init__(self, lora: Lora, rate: float, state: Named) -> None:
         self._learning = lora.named()
-        self.rates = {"a": rate, "b": rate * max(1.0, min(B_RATE, B_MOST / rate))}
+        most = B_MOST * min(1.0, math.sqrt(B_MOST_RANK / lora.rank))
+        self.rates = {"a": rate, "b": rate * max(1.0, min(B_RATE, most / rate))}
         self.state: Named = {}
         for name, values in self._learning.items():
             fresh = {"mean": np.zeros_like(values), "square": np.zeros_like(values), "steps": np.zeros((), np.float32)}

@@ -7,8 +7,7 @@ up an answer. The network is in `llama.py`, what learns in `lora.py`, the optimi
 The recipe, measured on SmolLM2-135M-Instruct: LoRA on the three MLP matrices of the upper half of the layers with
 alpha = 2 × rank, AdamW without weight decay, B matrices at B_RATE times the learning rate, gradients clipped at 1.0.
 What the lower half makes of the samples never changes, so it is computed once a call. Against all layers and one rate,
-a single fact takes 4 steps instead of 7. Of 36 unrelated answers 19 stay right instead of 15, but with a loss on the
-answers only 15 instead of 21. `tests/bench/TRIED.md` says what else was tried.
+a single fact takes 3 or 4 steps instead of 7. `tests/bench/TRIED.md` says what else was tried.
 
 A call takes at least one step and stops as soon as every trainable token is the likeliest one by a margin (its loss is
 under ln 2), or after MAX_PASSES passes, or once LEARN_SECONDS have passed since it began: so a rate that is too small,
@@ -19,7 +18,7 @@ passes.
 
 The last step goes further than it has to, and what goes too far costs what the model knew. So a call that has learned
 its samples then shrinks its update to the smallest part on which they are nearly not learned any more. Of 80 unrelated
-answers (50 of the base model's are right), 33 to 36 are right after one fact, by the draw of LoRA's first matrices;
+answers (50 of the base model's are right), 34 to 37 are right after one fact, by the draw of LoRA's first matrices;
 with parts of an eighth it was 25 to 32. A call whose samples were known before shrinks nothing.
 
 With the gradients clipped, a learning rate that is far too high does not end in NaN: the loss jumps to 20 or 100 nats a
