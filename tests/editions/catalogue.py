@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
 
@@ -34,7 +35,8 @@ SAID_ELSEWHERE = (
     "Converting the weights for fine-tuning",
     "Loading the model",
 )
-_CHANGES_EACH_TIME = re.compile(
+NO_DATE = datetime(2000, 1, 1, tzinfo=timezone.utc)  # a catalogue that says the same has the same bytes
+_SAYS_NOTHING = re.compile(
     r'^"(Project-Id-Version|Report-Msgid-Bugs-To|POT-Creation-Date|PO-Revision-Date|Last-Translator|Language-Team'
     r"|Generated-By|MIME-Version|Content-Transfer-Encoding).*\n",
     re.MULTILINE,
@@ -84,10 +86,11 @@ def update(language: str, helpers: Path = HELPERS) -> list[str]:
 
 def write(catalogue: Catalog, path: Path) -> None:
     """Writes a catalogue as translators edit it and, beside that, as the helpers read it."""
+    catalogue.creation_date = catalogue.revision_date = NO_DATE
     written = io.BytesIO()
     write_po(written, catalogue, width=100, sort_output=True, ignore_obsolete=True, include_lineno=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_CHANGES_EACH_TIME.sub("", written.getvalue().decode()), encoding="utf-8", newline="\n")
+    path.write_text(_SAYS_NOTHING.sub("", written.getvalue().decode()), encoding="utf-8", newline="\n")
     with path.with_suffix(".mo").open("wb") as file:
         write_mo(file, catalogue)
 
