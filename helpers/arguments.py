@@ -241,7 +241,7 @@ def _flaw_of_plain(hint: Any, value: Any, where: str) -> str | None:
         return None
     if not isinstance(value, hint) or (hint in (int, float) and isinstance(value, bool)):
         return _has_to_be(where, _described(hint), value)
-    if where.startswith("filepath") and value and not Path(value).is_file():
+    if where.startswith("filepath") and value and not Path(str(value)).is_file():
         return _("There is no file {value!r}.", value=value)
     return _flaw_if_empty(value, where) if hint is str else None
 
@@ -268,7 +268,7 @@ def _described(hint: Any) -> str:
         names = _(" or ").join(f"{hint.__name__}.{one.name}" for one in hint)
         return _("{names} of gradientai", names=names)
     words = {str: _("a text"), bool: _("True or False"), int: _("a whole number"), float: _("a number")}
-    return words.get(hint) or getattr(hint, "__name__", str(hint))
+    return words.get(hint) or str(getattr(hint, "__name__", hint))
 
 
 def _example(hint: Any) -> str:

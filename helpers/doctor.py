@@ -226,9 +226,11 @@ def _available_memory() -> int | None:
         return _windows_memory()
     try:
         # What Linux counts as available; the free pages of sysconf leave out the disk cache, which it would give back.
-        return int(re.search(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text(), re.MULTILINE)[1]) * 1024
-    except (OSError, TypeError):
-        pass
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    if found is not None:
+        return int(found[1]) * 1024
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
@@ -244,7 +246,8 @@ class _MemoryStatus(ctypes.Structure):
 
 def _windows_memory() -> int | None:
     status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
-    answered = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]  # Windows alone has it
+    answered = kernel.GlobalMemoryStatusEx(ctypes.byref(status))
     return status.available if answered else None
 
 

@@ -56,8 +56,10 @@ class Call:
         self._over.set()
         connection = self._connection
         if connection is not None and connection.call is self:  # it may be another's by now
-            with contextlib.suppress(OSError, AttributeError):  # not connected yet, or closed already
-                connection.sock.shutdown(socket.SHUT_RDWR)  # what reads from it in its own thread ends
+            sock = connection.sock
+            if sock is not None:  # else it is not connected yet
+                with contextlib.suppress(OSError):  # closed already
+                    sock.shutdown(socket.SHUT_RDWR)  # what reads from it in its own thread ends
 
     def check(self) -> None:
         """Raises HungUp once that is so."""
@@ -78,7 +80,7 @@ class Call:
 _current: ContextVar[Call | None] = ContextVar("current call", default=None)
 
 
-class _Ending:
+class _Ending(HTTPConnection):
     """A connection that its call can end."""
 
     call: Call | None = None
@@ -95,16 +97,12 @@ class _Ending:
         return super().getresponse(*arguments, **options)
 
 
-class _EndingHttp(_Ending, HTTPConnection):
-    pass
-
-
 class _EndingHttps(_Ending, HTTPSConnection):
     pass
 
 
 class _HttpPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _EndingHttp
+    ConnectionCls = _Ending
 
 
 class _HttpsPool(urllib3.HTTPSConnectionPool):

@@ -90,7 +90,7 @@ def bars(values: Mapping[str, Mapping[str, float]], title: str, measure: str) ->
     axes = figure.subplots()
     for place, ((name, series), hatch) in enumerate(zip(values.items(), ("", "//", "..", "xx", "--"))):  # noqa: B905
         heights = [row + place * thick for row in range(len(labels))]
-        drawn = axes.barh(heights, series.values(), thick * 0.9, label=name, hatch=hatch, edgecolor="white")
+        drawn = axes.barh(heights, list(series.values()), thick * 0.9, label=name, hatch=hatch, edgecolor="white")
         axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
     axes.set(title=title, xlabel=measure, yticks=[row + 0.4 - thick / 2 for row in range(len(labels))])
     axes.set_yticklabels(labels, parse_math=False)
@@ -144,10 +144,10 @@ def heat_maps(
         raise BadInput(_("heat_maps needs at least one matrix with numbers: {'name': [[1.0, 2.0], [3.0, 4.0]]}"))
     numbers = [value for table in tables.values() for row in table for value in row]
     most = max(map(abs, numbers)) or 1.0
-    colours = {"cmap": "RdBu_r", "vmin": -most} if min(numbers) < 0 else {"cmap": "Reds", "vmin": 0}
+    colours, least = ("RdBu_r", -most) if min(numbers) < 0 else ("Reds", 0.0)
     figure, places = _beside(tables, 0.2 if digits is None else 0.4)
     for axes, (name, table) in zip(places, tables.items(), strict=True):
-        shown = axes.imshow(table, vmax=most, **colours)
+        shown = axes.imshow(table, cmap=colours, vmin=least, vmax=most)
         _name_squares(axes, name, rows, columns)
         if digits is not None:
             _write_numbers(axes, table, most, digits)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import plots, token_count
 from .environment import MAX_NEXT_TOKENS
@@ -90,7 +90,7 @@ class NextTokens:
         powers = {piece: (probability / kept[0][1]) ** (1 / (temperature or 1)) for piece, probability in kept}
         return NextTokens(self.prompt, {piece: power / sum(powers.values()) for piece, power in powers.items()})
 
-    def plot(self, **sampling: float) -> HTML:
+    def plot(self, **sampling: Any) -> HTML:
         """A bar chart of the likeliest; with settings of `sampled`, what these make of them beside it."""
         shown = list(self.probabilities)[:SHOWN]
         series = {_("the model's own"): self.probabilities}

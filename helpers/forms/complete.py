@@ -20,7 +20,8 @@ from .models import ModelPicker
 from .number_field import number_field
 
 if TYPE_CHECKING:
-    from gradientai import BaseModel, CompleteResponse, Gradient, ModelAdapter
+    from gradientai import BaseModel, Gradient, ModelAdapter
+    from gradientai.pydantic_models.types import CompleteResponse
 
 SHOWN_ANSWERS = 8
 ANY = 0  # top-k and choices: no limit
@@ -49,6 +50,8 @@ class Asked:
 
 class CompletionForm(Form):
     """Asks a model with the parameters that are set, keeps every answer, and shows the last ones side by side."""
+
+    gradient: Gradient  # this form always has one
 
     def __init__(self, gradient: Gradient, prompt: str) -> None:
         super().__init__(gradient)
@@ -123,7 +126,7 @@ class CompletionForm(Form):
     def _complete(self) -> str:
         model, prompt = self._filled_in()
         settings, choices = self.settings, self._listed_choices()
-        guidance = {"guidance": {"type": "choice", "value": choices}} if choices else {}
+        guidance: dict[str, Any] = {"guidance": {"type": "choice", "value": choices}} if choices else {}
         started = time.perf_counter()
         answer = model.complete(query=prompt, **settings, **guidance)
         seconds = time.perf_counter() - started

@@ -104,7 +104,7 @@ class Form(widgets.VBox):
 
     def _work(self, work: Callable[[], str]) -> None:
         try:
-            with one_sentence(self._url()), neighbours.watched(self._say_also, self.gradient and self._url()):
+            with one_sentence(self._url()), neighbours.watched(self._say_also, self._url() if self.gradient else None):
                 self._say(work())
         except GradientError as error:  # ours: one sentence each
             self._say(str(error), alert=True)

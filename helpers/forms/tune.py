@@ -6,7 +6,7 @@ Called by notebooks through `helpers.forms`. `adapter_fields.py` and `sample_fie
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
@@ -20,7 +20,8 @@ from .number_field import number_field
 from .sample_fields import SampleFields
 
 if TYPE_CHECKING:
-    from gradientai import FineTuneResponse, Gradient, ModelAdapter
+    from gradientai import Gradient, ModelAdapter, Sample
+    from gradientai.pydantic_models.types import FineTuneResponse
 
 TEMPLATE = "Question: {question}\n\nAnswer: "
 ASK_TOKENS = 32
@@ -46,6 +47,8 @@ def fine_tune_form(
 
 class FineTuneForm(Form):
     """Teaches an adapter questions and answers, in as many calls as wanted, and asks it before and after."""
+
+    gradient: Gradient  # this form always has one
 
     def __init__(self, gradient: Gradient, question: str, answer: str, template: str, name: str) -> None:
         super().__init__(gradient)
@@ -156,7 +159,7 @@ class FineTuneForm(Form):
             return _("Done: {done} of {calls} fine_tune calls.", done=done, calls=calls)
         return _("Stopped: {done} of {calls} fine_tune calls.", done=done, calls=calls)
 
-    def _call(self, adapter: ModelAdapter, samples: list[dict[str, Any]], what: str) -> FineTuneResponse:
+    def _call(self, adapter: ModelAdapter, samples: list[Sample], what: str) -> FineTuneResponse:
         """One fine_tune call; what goes wrong says in which one."""
         self._say(f"{what}…")
         try:

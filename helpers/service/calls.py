@@ -107,7 +107,7 @@ class Calls:
         """The base models, the classic ones last and in their order."""
         return list(self._base_models.values())
 
-    def adapters(self, workspace: str) -> list[Adapter]:
+    def adapters(self, workspace: str) -> Sequence[Adapter]:
         """A workspace's adapters, oldest first."""
         return self._store.list(workspace)
 
@@ -324,9 +324,10 @@ class Calls:
 
     def _weights_of(self, adapter: Adapter) -> WeightsIdentity | None:
         """What an adapter was tuned on, if it was and that is known."""
-        if adapter.weights is not None or not adapter.version:
+        folder = self._store.folder(adapter)
+        if adapter.weights is not None or folder is None:
             return adapter.weights
-        return self._engine.weights_named_in(self._store.folder(adapter))
+        return self._engine.weights_named_in(folder)
 
     def _check_weights(self, tuned_on: WeightsIdentity | None) -> None:
         running = self._engine.weights

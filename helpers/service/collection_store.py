@@ -17,9 +17,10 @@ import json
 import sqlite3
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Literal
 
 from . import chunkers
 from .chunkers import Chunker
@@ -32,7 +33,11 @@ MAX_FILE_BYTES_TOGETHER = 256_000_000  # of one workspace
 MAX_POINTS = 20_000  # of one collection: 30 MB of vectors, searched in some 50 ms
 UNUSED_HOURS = 24  # an uploaded file that no collection has taken by then is removed
 
-PENDING, FAILED, SUCCEEDED = "pending", "failed", "succeeded"
+FileStatus = Literal["pending", "running", "failed", "succeeded"]
+"""How far a file is; which ones are running no database says."""
+PENDING: FileStatus = "pending"
+FAILED: FileStatus = "failed"
+SUCCEEDED: FileStatus = "succeeded"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -65,7 +70,7 @@ class CollectionFile:
 
     id: str
     name: str
-    status: str
+    status: FileStatus
     reason: str | None = None
 
 
@@ -200,7 +205,7 @@ class CollectionStore:
             ).fetchall()
         if row is None:
             raise UnknownCollection(collection_id)
-        return _collection_of(*row, files=tuple(CollectionFile(*member) for member in members))
+        return replace(_collection_of(*row), files=tuple(CollectionFile(*member) for member in members))
 
     def delete(self, workspace: str, collection_id: str) -> None:
         """Forgets a collection, its passages, and those of its files that no other collection has.
@@ -220,7 +225,7 @@ class CollectionStore:
             database.execute("DELETE FROM members WHERE collection = ?", (collection_id,))
             database.execute("DELETE FROM collections WHERE id = ?", (collection_id,))
 
-    def workspaces_with_pending(self) -> list[str]:
+    def workspaces_with_pending(self) -> Sequence[str]:
         """The workspaces that have files still to be cut into passages."""
         with self._database.reading() as database:
             rows = database.execute(
@@ -267,7 +272,7 @@ class CollectionStore:
         with self._database.writing() as database:
             _end(database, pending, FAILED, reason)
 
-    def vectors(self, collection_id: str) -> tuple[list[int], list[bytes]]:
+    def vectors(self, collection_id: str) -> tuple[Sequence[int], Sequence[bytes]]:
         """The numbers of a collection's points and their packed vectors."""
         with self._database.reading() as database:
             rows = database.execute(
@@ -310,7 +315,7 @@ def _add_members(
         )
 
 
-def _end(database: sqlite3.Connection, pending: PendingFile, status: str, reason: str | None) -> bool:
+def _end(database: sqlite3.Connection, pending: PendingFile, status: FileStatus, reason: str | None) -> bool:
     """Ends a file's waiting; False if its collection was deleted meanwhile."""
     changed = database.execute(
         "UPDATE members SET status = ?, reason = ? WHERE collection = ? AND file = ? AND status = ?",
@@ -336,14 +341,7 @@ def _chunker_of(text: str) -> Chunker:
 
 
 def _collection_of(
-    collection_id: str,
-    workspace: str,
-    name: str,
-    slug: str,
-    chunker: str,
-    created: str,
-    updated: str,
-    files: tuple[CollectionFile, ...] = (),
+    collection_id: str, workspace: str, name: str, slug: str, chunker: str, created: str, updated: str
 ) -> Collection:
     when = (datetime.fromisoformat(created), datetime.fromisoformat(updated))
-    return Collection(collection_id, workspace, name, slug, _chunker_of(chunker), *when, files)
+    return Collection(collection_id, workspace, name, slug, _chunker_of(chunker), *when)

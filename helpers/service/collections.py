@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 
 from . import vectors
 from .chunkers import Chunker
-from .collection_store import PENDING, Collection, CollectionStore
+from .collection_store import PENDING, Collection, CollectionStore, FileStatus
 from .documents import plain_name
 from .engine import Engine
 from .ingestion import Ingestion
 from .refusals import NoDocuments
 from .scheduler import Kind, Scheduler
 
-RUNNING = "running"
+RUNNING: FileStatus = "running"
 WAIT_SECONDS = 120  # how long a question waits for files that were just added
 LOOK_SECONDS = 0.05
 
@@ -121,7 +121,7 @@ class Collections:
         """
         await asyncio.to_thread(self._store.delete, workspace, collection_id)
 
-    async def nearest(self, workspace: str, collection_id: str, question: str, count: int = 4) -> list[Passage]:
+    async def nearest(self, workspace: str, collection_id: str, question: str, count: int = 4) -> Sequence[Passage]:
         """The passages that are most like a question, the likest first. Files that were just added are waited for.
 
         Raises:
@@ -163,7 +163,7 @@ class Collections:
         ]
         return replace(collection, files=tuple(files))
 
-    def _search(self, collection_id: str, question: Sequence[float], count: int) -> list[Passage]:
+    def _search(self, collection_id: str, question: Sequence[float], count: int) -> Sequence[Passage]:
         numbers, kept = self._store.vectors(collection_id)
         found: dict[str, Passage] = {}  # by what they say: a file that was added twice answers once
         for at, score in vectors.ranked(question, kept):

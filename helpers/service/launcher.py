@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import filelock
@@ -67,7 +68,7 @@ def find(data: Path) -> Service | None:
     try:
         known = json.loads((data / ADDRESS_FILE).read_text(encoding="utf-8"))
         others = tuple(known.get("others", ()))  # earlier versions wrote none
-        service = Service(known["url"], known["token"], known["pid"], known["instance"], others)
+        service = Service(str(known["url"]), known["token"], known["pid"], known["instance"], others)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     code, health = health_of(service)
@@ -178,16 +179,16 @@ def _who_runs(data: Path) -> str:
     )
 
 
-def _spawn(data: Path, token: str) -> subprocess.Popen:
+def _spawn(data: Path, token: str) -> subprocess.Popen[bytes]:
     """Starts the service detached from this kernel, so that it outlives it."""
     environment = {**os.environ, **_kit_path(), LOCAL_TOKEN_VARIABLE: token, "PYTHONUNBUFFERED": "1"}
     options = ["--data-dir", str(data), "--idle-hours", str(IDLE_HOURS), "--quiet"]
     command = [sys.executable, "-m", "helpers.service", *options]
-    detached = (
-        {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-        if os.name == "nt"
-        else {"start_new_session": True}
-    )
+    detached: dict[str, Any] = {"start_new_session": True}
+    if os.name == "nt":
+        new_group = subprocess.CREATE_NEW_PROCESS_GROUP  # type: ignore[attr-defined]  # Windows alone has it
+        no_window = subprocess.CREATE_NO_WINDOW  # type: ignore[attr-defined]  # the same
+        detached = {"creationflags": new_group | no_window}
     with (data / OUTPUT_FILE).open("wb") as output:
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **detached
@@ -202,7 +203,7 @@ def _kit_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, [kit, os.environ.get("PYTHONPATH")]))}
 
 
-def _wait_for_address(data: Path, process: subprocess.Popen, token: str) -> Service:
+def _wait_for_address(data: Path, process: subprocess.Popen[bytes], token: str) -> Service:
     """The started service's address. It is known by its token: on Windows a virtual environment's python is a stub with
     another process id than the one it starts."""
     deadline = time.monotonic() + START_SECONDS
@@ -221,7 +222,9 @@ def _wait_for_address(data: Path, process: subprocess.Popen, token: str) -> Serv
     return service
 
 
-def _wait_until_ready(data: Path, service: Service, process, progress: Callable[[str, float], None]) -> None:
+def _wait_until_ready(
+    data: Path, service: Service, process: subprocess.Popen[bytes] | None, progress: Callable[[str, float], None]
+) -> None:
     """Polls /health; gives up when nothing has moved for START_SECONDS."""
     last, deadline = None, time.monotonic() + START_SECONDS
     while True:
@@ -232,24 +235,24 @@ def _wait_until_ready(data: Path, service: Service, process, progress: Callable[
             _raise_if_dead(data, process)
         elif code is None and find(data) is None:
             raise LauncherError(_("The local service ended while it was loading.{log}", log=_log_end(data)))
-        now = (health.get("doing"), health.get("progress"))
-        if now != last:
-            last, deadline = now, time.monotonic() + START_SECONDS
-            if now[0] is not None:
-                progress(_(now[0]), now[1])
+        doing, done = health.get("doing"), health.get("progress")
+        if (doing, done) != last:
+            last, deadline = (doing, done), time.monotonic() + START_SECONDS
+            if doing is not None and done is not None:
+                progress(_(doing), done)
         if time.monotonic() > deadline:
             raise LauncherError(
                 _(
                     "The local service has made no progress for {seconds} seconds ({doing}).{log}",
                     seconds=START_SECONDS,
-                    doing=_(str(now[0])),
+                    doing=_(str(doing)),
                     log=_log_end(data),
                 )
             )
         time.sleep(0.1)
 
 
-def _raise_if_dead(data: Path, process: subprocess.Popen) -> None:
+def _raise_if_dead(data: Path, process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
         raise LauncherError(_("The local service ended while it was starting.{log}", log=_log_end(data)))
 
@@ -262,7 +265,7 @@ def _log_end(data: Path) -> str:
     return " " + _("The end of its output ({file}):", file=data / OUTPUT_FILE) + "\n" + "\n".join(lines)
 
 
-def health_of(service: Service) -> tuple[int | None, dict]:
+def health_of(service: Service) -> tuple[int | None, dict[str, Any]]:
     """Status code and body of GET /health, or (None, {}) if nothing answers."""
     try:
         code, body = _get(service, "/health", {})
@@ -283,6 +286,8 @@ def metrics_of(service: Service) -> str:
 
 def _get(service: Service, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
     address = urlsplit(service.url)
+    if address.hostname is None:
+        raise ValueError(service.url)  # caught by both callers
     with contextlib.closing(http.client.HTTPConnection(address.hostname, address.port, timeout=5)) as connection:
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()

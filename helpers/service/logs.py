@@ -16,6 +16,7 @@ import re
 import sys
 import traceback
 from datetime import datetime, timezone
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def configure(data: Path, quiet: bool) -> None:
     _log.setLevel(logging.INFO)
 
 
-def event(name: str, level: int = logging.INFO, error: Exception | None = None, **fields: object) -> None:
+def event(name: str, level: int = logging.INFO, error: Exception | None = None, /, **fields: object) -> None:
     """Writes one line.
 
     Args:
@@ -75,11 +76,11 @@ class PrivateRotatingFile(RotatingFileHandler):
     def __init__(self, path: Path) -> None:
         super().__init__(path, maxBytes=MAX_BYTES, backupCount=OLDER_FILES, encoding="utf-8", errors="backslashreplace")
 
-    def _open(self):
+    def _open(self) -> TextIOWrapper:
         def private(path: str, flags: int) -> int:
             return os.open(path, flags, 0o600)
 
-        return open(self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=private)  # noqa: PTH123
+        return open(self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=private)  # noqa: PTH123
 
 
 def _value(value: object) -> str:

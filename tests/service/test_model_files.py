@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from gguf import GGUFWriter
 
 from helpers.service.local import model_files, wheel_files
 from helpers.service.local.wheel_files import WeightsError
@@ -151,3 +152,13 @@ def test_a_file_that_is_no_gguf_is_said_so(tmp_path):
     file.write_bytes(b"not a model")
     with pytest.raises(WeightsError, match=r"file\.gguf can't be used"):
         model_files.ensure(tmp_path / "cache", file)
+
+
+def test_a_gguf_that_does_not_describe_its_model_is_said_so(tmp_path):
+    writer = GGUFWriter(tmp_path / "file.gguf", "llama")
+    writer.add_head_count(9)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    with pytest.raises(WeightsError, match=r"it has no llama\.embedding_length"):
+        model_files.ensure(tmp_path / "cache", tmp_path / "file.gguf")

@@ -52,20 +52,19 @@ class Metrics:
         self._texts = self._counter("gradient_embedded_texts", "Texts made into vectors")
         self._text_tokens = self._counter("gradient_embedded_tokens", "Tokens of texts made into vectors")
         self._gauge(STARTED, "When the service started, in Unix time").set(time.time())
-        for position, (name, help_) in enumerate(
-            [
-                (RUNNING, "Requests that the engine works on"),
-                (WAITING, "Requests that wait for the engine or for an adapter"),
-                (ADAPTERS, "Adapters stored"),
-            ]
-        ):
-            self._gauge(name, help_).set_function(lambda position=position: now()[position])
-        for field, name, help_ in [
-            ("threads", THREADS, "Threads that the engine computes with"),
-            ("cores", CORES, "Cores that there are for it"),
-            ("others", OTHERS, "Cores' worth of processor time that other programs use"),
+        for name, help_, value in [
+            (RUNNING, "Requests that the engine works on", lambda: now()[0]),
+            (WAITING, "Requests that wait for the engine or for an adapter", lambda: now()[1]),
+            (ADAPTERS, "Adapters stored", lambda: now()[2]),
+            (THREADS, "Threads that the engine computes with", lambda: getattr(load(), "threads", math.nan)),
+            (CORES, "Cores that there are for it", lambda: getattr(load(), "cores", math.nan)),
+            (
+                OTHERS,
+                "Cores' worth of processor time that other programs use",
+                lambda: getattr(load(), "others", math.nan),
+            ),
         ]:
-            self._gauge(name, help_).set_function(lambda field=field: getattr(load(), field, math.nan))
+            self._gauge(name, help_).set_function(value)
 
     def _counter(self, name: str, help_: str, labels: list[str] | None = None) -> Counter:
         return Counter(name, help_, labels or [], registry=self._registry)

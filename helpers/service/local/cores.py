@@ -22,6 +22,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -91,7 +92,7 @@ class Usage:
         return used, sum(map(_used_by, own))
 
 
-def _busy(times: object) -> float:
+def _busy(times: Any) -> float:
     """What is not idle of a core's time. What the host takes for other machines (steal) is use by others, like theirs;
     a guest's time is counted in user and nice already."""
     fields = times._asdict()

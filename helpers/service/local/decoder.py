@@ -301,7 +301,8 @@ class Decoder:
 
     def _free_retired(self) -> None:
         if self._retired is not None and not self._retired.users:
-            self._retired.server = self._retired = None
+            self._retired.server = None
+            self._retired = None
             malloc.give_back()
             self._changed.notify_all()
 
@@ -357,8 +358,11 @@ class Decoder:
 
     def _with_recent(self, adapter: Path | None) -> list[Path]:
         """An adapter and the most recently used ones beside it that still exist; a fine-tune replaces its file."""
-        self._recent.pop(adapter, None)
-        chosen, total = ([], 0) if adapter is None else ([adapter], _size(adapter))
+        chosen: list[Path] = []
+        total = 0
+        if adapter is not None:
+            self._recent.pop(adapter, None)
+            chosen, total = [adapter], _size(adapter)
         for path in reversed(self._recent):
             size = _size(path)
             if size and total + size <= MAX_ADAPTER_BYTES:

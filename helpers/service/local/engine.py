@@ -128,7 +128,7 @@ class LocalEngine(Engine):
         query = with_own_specials(request.prompt, self._end) or self._end
         prompt, cut = without_trailing_spaces(self._decoder.apply_template(query) if request.auto_template else query)
         if request.choices is not None:
-            return Completion(self._choose(prompt, request, lora, given_up), "stop")
+            return Completion(self._choose(prompt, request.choices, request, lora, given_up), "stop")
         sampling = Sampling(
             max_tokens=request.max_tokens,
             temperature=request.temperature,
@@ -152,13 +152,19 @@ class LocalEngine(Engine):
         text, reason = self._decoder.complete(prompt, sampling, lora, given_up)
         return text.replace(BEGIN, ""), reason
 
-    def _choose(self, prompt: str, request: CompletionRequest, lora: Path | None, given_up: threading.Event) -> str:
+    def _choose(
+        self,
+        prompt: str,
+        choices: Sequence[str],
+        request: CompletionRequest,
+        lora: Path | None,
+        given_up: threading.Event,
+    ) -> str:
         """The likeliest choice, or one drawn by its likelihood when the temperature asks for it.
 
         Scoring whole choices beats steering the generation with a grammar, which can be led astray by the first
         letters: 23 of 24 short reviews against 18, 17 of 20 topics against 13.
         """
-        choices = request.choices
         # In raw text a word follows a space; after a chat template's line break it does not.
         texts = [choice if prompt.endswith("\n") else f" {choice.strip()}" for choice in choices]
         scores = self._decoder.choose(prompt, texts, lora, given_up)

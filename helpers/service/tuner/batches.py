@@ -72,7 +72,7 @@ class Prepared:
         self.looks = list(_within(self.batches, LOOK_TOKENS))
         self._places = list(_places(self.batches, self.looks))
         many = sum(len(sample.ids) for sample in samples) > KEPT_TOKENS
-        self._hidden = _Filed(spare) if many else {}
+        self._hidden: _Filed | dict[int, np.ndarray] = _Filed(spare) if many else {}
         self._go_below(first, before_step)
 
     def batch(self, number: int) -> Batch:

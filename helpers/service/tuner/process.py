@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from .. import logs
 from ..refusals import CallerGone, Failed, LossRanAway, TookTooLong
@@ -81,8 +82,7 @@ class TunerProcess:
         """
         with self._lock:
             try:
-                self._start()
-                pipe = self._pipe
+                pipe = self._start()
                 self._signals.given_up.value = 0
                 if not self._ready:
                     self._wait(pipe, START_SECONDS, "The tuner did not load", given_up)
@@ -102,18 +102,22 @@ class TunerProcess:
         """Ends the process at once; a fine-tune that is under way fails."""
         self._stop()
 
-    def _start(self) -> None:
+    def _start(self) -> Connection:
+        """Starts the process if it isn't running, and gives the pipe to it."""
         self._rest_later()
-        if self._process is not None and self._process.is_alive():
-            return
-        self._pipe, theirs = self._context.Pipe()
+        process, pipe = self._process, self._pipe
+        if process is not None and pipe is not None and process.is_alive():
+            return pipe
+        pipe, theirs = self._context.Pipe()
         arguments = (theirs, self._folder, self._signals)
-        self._process = self._context.Process(target=_serve, args=arguments, name="tuner", daemon=True)
-        self._ready = False
-        self._process.start()
+        process = self._context.Process(target=_serve, args=arguments, name="tuner", daemon=True)
+        process.start()
         theirs.close()
+        self._process, self._pipe, self._ready = process, pipe, False
+        return pipe
 
-    def _wait(self, pipe: Connection, seconds: float, what: str, given_up: threading.Event) -> TuningResult | None:
+    def _wait(self, pipe: Connection, seconds: float, what: str, given_up: threading.Event) -> Any:
+        """What the process says that is no progress: None when it is ready, a TuningResult of a job."""
         deadline = time.monotonic() + seconds
         while True:
             if pipe.poll(LOOK_SECONDS):  # returns at once when there is something to read
@@ -165,16 +169,26 @@ class TunerProcess:
 
 def _log_result(job: TuningJob, result: TuningResult) -> None:
     """Says whether the call learned what it was given: with a rate that is too small it is not to be seen elsewhere."""
-    done = {"learned": result.learned, "steps": result.steps, "ended": result.ended.value}
-    logs.event("tuned", samples=len(job.samples), **done, rate=job.learning_rate)
+    logs.event(
+        "tuned",
+        samples=len(job.samples),
+        learned=result.learned,
+        steps=result.steps,
+        ended=result.ended.value,
+        rate=job.learning_rate,
+    )
 
 
 def end_with_the_service() -> None:
     """Called in the process: ends it at once when the service has gone, in the middle of a fine-tune too. A closed pipe
     alone would be noticed only after it, and a service that was killed may have been started again by then."""
+    service = multiprocessing.parent_process()
+    if service is None:  # this is none that was started so
+        return
+    ended = service.sentinel
 
     def watch() -> None:
-        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+        multiprocessing.connection.wait([ended])
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
