@@ -46,7 +46,12 @@ class Box:
 
 
 def arrow(x: int, y: int, to_x: int, to_y: int, word: str = "") -> str:
-    """An arrow, with a word above its middle, or beside it if it goes down."""
+    """An arrow, with a word above its middle, or beside it if it goes down.
+
+    Args:
+        x, y: where it begins, in pixels from the top left.
+        to_x, to_y: where its head is.
+    """
     line = f'<path d="M{x} {y} {to_x} {to_y}" stroke="{LINE}" stroke-width="2" fill="none" marker-end="url(#tip)"/>'
     beside, above = (34, -4) if x == to_x else (0, 7 + abs(y - to_y) // 5)
     said = (
@@ -56,7 +61,12 @@ def arrow(x: int, y: int, to_x: int, to_y: int, word: str = "") -> str:
 
 
 def drawing(title: str, desc: str, size: tuple[int, int], *parts: str | Box) -> str:
-    """A whole SVG file."""
+    """A whole SVG file.
+
+    Args:
+        title, desc: what screen readers say of it, in short and at length.
+        size: width and height in pixels.
+    """
     head = HEAD.format(width=size[0], height=size[1], title=html.escape(title), desc=html.escape(desc))
     return head + "\n".join(part.svg() if isinstance(part, Box) else part for part in parts) + "\n</svg>\n"
 

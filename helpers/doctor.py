@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import json
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import console
 from .connection import set_by_connect
 from .endpoint import setting
 from .environment import (
@@ -108,13 +110,11 @@ def python() -> Finding:
 def kit() -> Finding:
     """This copy of `helpers` is the one that every program of this Python finds, from any folder: it is installed.
 
-    Another process looks, since a notebook's own `sys.path` may name a folder that no other program knows.
+    Another process looks, since a notebook's own `sys.path` may name a folder that no other program knows. It answers
+    in JSON, as a console's own encoding may lack the letters of a folder.
     """
-    command = [sys.executable, "-c", "import helpers; print(helpers.__file__)"]
-    tried = subprocess.run(
-        command, cwd=sys.prefix, capture_output=True, text=True, errors="replace", timeout=IMPORT_SECONDS
-    )
-    found = Path(tried.stdout.strip()) if tried.returncode == 0 else None
+    tried = _python("import helpers, json; print(json.dumps(helpers.__file__))", cwd=sys.prefix)
+    found = Path(json.loads(tried.stdout)) if tried.returncode == 0 else None
     if found is not None and found.resolve() == (Path(__file__).parent / "__init__.py").resolve():
         return Finding(_("kit"), True, _("helpers {version} can be imported from any folder", version=VERSION))
     detail = _("helpers is on this program's own path alone, so that other programs and notebooks can't import it")
@@ -124,6 +124,18 @@ def kit() -> Finding:
         )
     remedy = _("Run `python -m pip install -e ./helpers` in the repository's folder, then restart the kernel")
     return Finding(_("kit"), False, detail, remedy)
+
+
+def _python(program: str, cwd: str | None = None) -> subprocess.CompletedProcess[str]:
+    """What another Python says to a program."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=cwd,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=IMPORT_SECONDS,
+    )
 
 
 def packages() -> Finding:
@@ -160,8 +172,7 @@ def compiled_parts() -> Finding:
 
     Another process imports them: on a processor that xllamacpp isn't built for, it ends the one that does.
     """
-    command = [sys.executable, "-c", "import numpy, xllamacpp"]
-    tried = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=IMPORT_SECONDS)
+    tried = _python("import numpy, xllamacpp")
     if tried.returncode == 0:
         return Finding(_("compiled parts"), True, _("xllamacpp and numpy load"))
     lines = tried.stderr.strip().splitlines()
@@ -226,14 +237,14 @@ def _available_memory() -> int | None:
         return _windows_memory()
     try:
         # What Linux counts as available; the free pages of sysconf leave out the disk cache, which it would give back.
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text(), re.MULTILINE)
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text(encoding="ascii"), re.MULTILINE)
     except OSError:
         found = None
     if found is not None:
         return int(found[1]) * 1024
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
+    except (AttributeError, ValueError, OSError):
         return None
 
 
@@ -404,4 +415,5 @@ def _short(path: Path) -> str:
 CHECKS = (python, kit, packages, compiled_parts, disk, memory, model_cache, service, port, widgets, credentials)
 
 if __name__ == "__main__":
+    console.take_any_text()
     sys.exit(0 if check() else 1)

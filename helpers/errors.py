@@ -29,6 +29,9 @@ UNSENDABLE = later(
 class GradientError(RuntimeError):
     """Raised when something did not work; str() of it is one sentence that says why. Base of all kinds.
 
+    Args:
+        message: the sentence.
+
     Attributes:
         status: HTTP status, or None if there was no answer.
         type: the API's error type ("unknownModelAdapter", …), or None.

@@ -37,7 +37,7 @@ class Call:
         self._over = threading.Event()
         self._connection: _Ending | None = None
 
-    def carry(self, work: Callable[..., Result], *arguments: Any) -> Result:
+    def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Does the work in the thread that calls this.
 
         Raises:
@@ -125,7 +125,7 @@ def all_of(work: Callable[[Asked], Result], asked: Sequence[Asked], most: int) -
     calls = [Call() for _ in asked]
     with ThreadPoolExecutor(most) as pool:
         try:
-            running = [pool.submit(call.carry, work, one) for call, one in zip(calls, asked, strict=True)]
+            running = [pool.submit(call.run, work, one) for call, one in zip(calls, asked, strict=True)]
             return [one.result() for one in running]
         finally:
             for call in calls:  # one has failed, or the cell was interrupted: no one waits for the others
@@ -133,14 +133,18 @@ def all_of(work: Callable[[Asked], Result], asked: Sequence[Asked], most: int) -
 
 
 async def aall_of(work: Callable[[Asked], Result], asked: Sequence[Asked], most: int) -> list[Result]:
-    """As `all_of`; when it is cancelled, all are ended."""
+    """As `all_of`; when it is cancelled, all are ended.
+
+    Args:
+        work, asked, most: as for `all_of`.
+    """
     room = asyncio.Semaphore(most)
 
     async def one(what: Asked) -> Result:
         async with room:
             call = Call()
             try:
-                return await asyncio.to_thread(call.carry, work, what)
+                return await asyncio.to_thread(call.run, work, what)
             finally:
                 call.hang_up()
 
@@ -165,6 +169,6 @@ def pause(seconds: float) -> None:
         call.pause(seconds)
 
 
-def give_to(manager: PoolManager) -> None:
+def install_in(manager: PoolManager) -> None:
     """Makes a client's connections such that calls can end them."""
     manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}

@@ -10,6 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from . import console
 from .language import _, chosen
 
 LESSONS = Path(__file__).parents[1] / "notebooks"
@@ -47,6 +48,7 @@ def _index(folder: Path) -> Path:
 
 def main() -> int:
     """Copies the lessons into the folder that the command names, and says how to open them; 1 if it can't."""
+    console.take_any_text()
     parser = argparse.ArgumentParser(prog="python -m helpers.lessons", description=_("Copies the lessons to work in."))
     parser.add_argument("folder", help=_("where to; it must not be there yet"))
     try:

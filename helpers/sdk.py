@@ -52,7 +52,7 @@ def client(url: str, token: str, workspace: str) -> Gradient:
 
     from . import cell_errors, hanging_up, sdk_classes
 
-    class Patience(urllib3.Retry):
+    class BusyRetry(urllib3.Retry):
         def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
             asked = super().get_retry_after(response)
             return None if asked is None else min(asked, BUSY_SECONDS)
@@ -67,18 +67,22 @@ def client(url: str, token: str, workspace: str) -> Gradient:
     at = endpoint.checked(url, token, workspace)
     gradient: Gradient = _inside(sdk_classes.Gradient)(host=at.url, access_token=at.token, workspace_id=at.workspace)
     # A busy service answers 503 with Retry-After; nothing was done then, so asking again is safe for every method.
-    retries = Patience(
+    retries = BusyRetry(
         total=BUSY_RETRIES, connect=2, read=0, other=0, redirect=0, allowed_methods=None, raise_on_status=False
     )
     limits = {"timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), "retries": retries, "maxsize": 8}
     manager = _inside(gradient)._api_client.rest_client.pool_manager
     manager.connection_pool_kw.update(limits)
-    hanging_up.give_to(manager)
+    hanging_up.install_in(manager)
     return gradient
 
 
 def shared_client(url: str, token: str, workspace: str) -> Gradient:
     """The one client of this process for an endpoint and a workspace; where the endpoint has moved, at its new place.
+
+    Args:
+        url: of the endpoint, ending in /api.
+        token: its access token.
 
     Raises:
         BadInput: as `client`.

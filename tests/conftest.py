@@ -171,6 +171,11 @@ def real_base(real_gradient):
     return real_gradient.get_base_model(base_model_slug="nous-hermes2")
 
 
+def ended_cleanly(code: int) -> bool:
+    """Whether an exit code is that of a service which was asked to end; Windows ends one without asking it."""
+    return code == 0 or os.name == "nt"
+
+
 def file_mode(path: Path) -> int:
     """Permission bits, or 0o600 on Windows, which has none of these."""
     return 0o600 if os.name == "nt" else path.stat().st_mode & 0o777

@@ -75,7 +75,12 @@ def read_file(name: str, content: bytes) -> list[Pair]:
 
 
 def reading_note(name: str, content: bytes) -> str:
-    """What to say of a file that was read in an encoding which can't be known for sure; else nothing."""
+    """What to say of a file that was read in an encoding which can't be known for sure; else nothing.
+
+    Args:
+        name: of the file.
+        content: its bytes.
+    """
     if _encoding(name, content) in (spreadsheets.UTF8, spreadsheets.UTF16):
         return ""
     return _("It is not in UTF-8, so look whether its letters are right; if not, save it as UTF-8.")

@@ -46,7 +46,11 @@ def fine_tune_form(
 
 
 class FineTuneForm(Form):
-    """Teaches an adapter questions and answers, in as many calls as wanted, and asks it before and after."""
+    """Teaches an adapter questions and answers, in as many calls as wanted, and asks it before and after.
+
+    Args:
+        gradient, question, answer, template, name: as for `fine_tune_form`.
+    """
 
     gradient: Gradient  # this form always has one
 

@@ -13,6 +13,7 @@ import os
 import secrets
 import sys
 
+from .. import console
 from ..environment import LOCAL_TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS, is_loopback, is_token
 
 
@@ -23,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         The exit code: 0 after a clean end, 1 if it could not start or load, 2 for wrong arguments; those of
         `commands.py` for its commands.
     """
+    console.take_any_text()
     options = _parse(arguments)
     from . import commands, launcher, paths
 

@@ -114,6 +114,10 @@ class Calls:
     def adapter(self, workspace: str, model_id: str) -> Adapter:
         """One adapter.
 
+        Args:
+            workspace: whose it is.
+            model_id: its id, or whatever was taken for one.
+
         Raises:
             UnknownAdapter: the workspace has none with this id.
             NotAnAdapter: the id is a base model's.
@@ -130,6 +134,13 @@ class Calls:
         self, workspace: str, name: str, base_model_id: str, rank: int | None, learning_rate: float | None
     ) -> Adapter:
         """Creates an adapter; until it is fine-tuned it answers as its base model does.
+
+        Args:
+            workspace: whose it is.
+            name: what to call it.
+            base_model_id: what it adapts.
+            rank: of its matrices, 1 to 32; None is DEFAULT_RANK.
+            learning_rate: of its fine-tunes, between 0 and 1; None is DEFAULT_LEARNING_RATE.
 
         Raises:
             UnknownBaseModel: there is no such base model.
@@ -183,6 +194,12 @@ class Calls:
     async def next_tokens(self, workspace: str, model_id: str, prompt: str, count: int) -> list[LikelyToken]:
         """The likeliest tokens after a prompt, by a base model or an adapter.
 
+        Args:
+            workspace: whose model it is.
+            model_id: a base model's or an adapter's.
+            prompt: raw text.
+            count: how many tokens, at most.
+
         Raises:
             Refusal: as `complete`.
         """
@@ -221,6 +238,10 @@ class Calls:
     async def block(self, workspace: str, work: Callable[[Model], Result]) -> Result:
         """Runs a block (`blocks/`) in its turn, as a completion of the last base model.
 
+        Args:
+            workspace: who asks.
+            work: what to do with the model.
+
         Raises:
             Refusal: whatever the block or the engine refuses.
         """
@@ -231,6 +252,11 @@ class Calls:
 
     async def embed(self, workspace: str, slug: str, texts: Sequence[str]) -> Embedded:
         """Vectors of texts, in their order.
+
+        Args:
+            workspace: who asks.
+            slug: of the embeddings model.
+            texts: 1 to 256.
 
         Raises:
             Refusal: unknown slug; whatever the engine refuses.
@@ -247,6 +273,11 @@ class Calls:
     async def fine_tune(self, workspace: str, model_id: str, samples: list[TuningSample]) -> TuningOutcome:
         """Tunes an adapter; when this returns, its new weights are on disk and the next completion uses them.
 
+        Args:
+            workspace: whose adapter it is.
+            model_id: the adapter's.
+            samples: what to learn.
+
         Raises:
             Refusal: unknown id; an adapter that was tuned on other weights; whatever the engine refuses. The adapter
                 is then as it was before.
@@ -260,6 +291,11 @@ class Calls:
 
     def export(self, workspace: str, model_id: str, with_base: bool = False) -> Export:
         """What there is to hand over of an adapter, and of the weights that it was tuned on.
+
+        Args:
+            workspace: whose adapter it is.
+            model_id: the adapter's.
+            with_base: whether the weights' files are wanted too.
 
         Raises:
             Refusal: unknown id; an adapter that was never tuned; with_base, and the engine runs other weights; an

@@ -174,6 +174,10 @@ class CollectionStore:
     def add(self, workspace: str, collection_id: str, files: Sequence[tuple[str, str]]) -> None:
         """Adds uploaded files to a collection. One that is in it already stays; one that had failed is tried again.
 
+        Args:
+            workspace, collection_id: whose collection it is, and its id.
+            files: id of an uploaded file, and its name in the collection.
+
         Raises:
             UnknownCollection, UnknownFile: the workspace has none of this id.
         """
@@ -268,7 +272,12 @@ class CollectionStore:
                 )
 
     def fail(self, pending: PendingFile, reason: str) -> None:
-        """Notes why a file has no passages."""
+        """Notes why a file has no passages.
+
+        Args:
+            pending: the file.
+            reason: a sentence for people.
+        """
         with self._database.writing() as database:
             _end(database, pending, FAILED, reason)
 

@@ -64,6 +64,10 @@ class Collections:
     def upload(self, workspace: str, content: bytes) -> str:
         """Keeps a file and gives its id. A collection that takes it names it, and then it is read.
 
+        Args:
+            workspace: whose it is.
+            content: the bytes of the file.
+
         Raises:
             TooMuchKept: the workspace has as many files, or bytes of them, as it may have.
         """
@@ -91,6 +95,10 @@ class Collections:
 
     async def add(self, workspace: str, collection_id: str, files: Sequence[tuple[str, str]]) -> None:
         """Adds uploaded files to a collection; they are worked on when this has returned.
+
+        Args:
+            workspace, collection_id: whose collection it is, and its id.
+            files: id of an uploaded file, and its name in the collection.
 
         Raises:
             UnknownCollection, UnknownFile: the workspace has none of this id.
@@ -123,6 +131,12 @@ class Collections:
 
     async def nearest(self, workspace: str, collection_id: str, question: str, count: int = 4) -> Sequence[Passage]:
         """The passages that are most like a question, the likest first. Files that were just added are waited for.
+
+        Args:
+            workspace: whose collection it is.
+            collection_id: the collection's.
+            question: what to compare passages with.
+            count: how many passages, at most.
 
         Raises:
             UnknownCollection: the workspace has none of this id.

@@ -107,7 +107,7 @@ def _follow(path: Path, seen: int) -> None:
                 file.seek(seen if path.stat().st_size >= seen else 0)
                 new = file.read()
                 seen = file.tell()
-        except FileNotFoundError:  # just renamed
+        except (FileNotFoundError, PermissionError):  # just renamed, or on Windows being renamed
             continue
         print(new.decode("ascii", "replace"), end="", flush=True)
 

@@ -161,13 +161,27 @@ class Engine(ABC):
     def complete(
         self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
     ) -> Completion:
-        """Continues a prompt with the base model, or with an adapter on it."""
+        """Continues a prompt with the base model, or with an adapter on it.
+
+        Args:
+            request: the prompt and how to continue it.
+            base_slug: of the base model that was asked for.
+            adapter: the adapter, or None for the base model.
+            given_up: set when no one waits for the answer any more: it ends with the next token.
+        """
 
     @abstractmethod
     def fine_tune(
         self, samples: list[TuningSample], adapter: AdapterState, into: Path, given_up: threading.Event
     ) -> TuningOutcome:
-        """Tunes an adapter further and writes the result into an empty folder; `adapter.folder` stays untouched."""
+        """Tunes an adapter further and writes the result into an empty folder; `adapter.folder` stays untouched.
+
+        Args:
+            samples: what to learn.
+            adapter: as it is.
+            into: an empty folder.
+            given_up: set when no one waits any more: nothing has to be written then.
+        """
 
     def adapter_files(self, folder: Path, base_name: str) -> dict[str, Path | bytes]:
         """The files by which others open an adapter, by name, on disk or in memory; none if the engine writes none.
@@ -183,22 +197,51 @@ class Engine(ABC):
         return {}
 
     def tokenize(self, text: str) -> list[Token]:
-        """The tokens that the model makes of a text, special ones among them."""
+        """The tokens that the model makes of a text, special ones among them.
+
+        Args:
+            text: any.
+
+        Raises:
+            NotServed: it has no tokens.
+        """
         raise NotServed("This service answers without a model of its own, so it has no tokens to count.")
 
     def next_tokens(
         self, prompt: str, count: int, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
     ) -> list[LikelyToken]:
-        """The likeliest tokens after a prompt, at most `count` of them, the likeliest first."""
+        """The likeliest tokens after a prompt, at most `count` of them, the likeliest first.
+
+        Args:
+            prompt: raw text.
+            count: how many, at most.
+            base_slug, adapter, given_up: as for `complete`.
+
+        Raises:
+            NotServed: it has no probabilities.
+        """
         raise NotServed("This service answers without a model of its own, so it has no probabilities to show.")
 
     def embed(self, texts: Sequence[str], given_up: threading.Event) -> list[list[float]]:
         """Vectors of texts, in their order: EMBEDDING_SIZE numbers each, of length 1, so that a dot product of two says
-        how alike they are."""
+        how alike they are.
+
+        Args:
+            texts: any number.
+            given_up: set when no one waits any more.
+
+        Raises:
+            NotServed: it has no embeddings model.
+        """
         raise NotServed("This service answers without an embeddings model, so it has no vectors to give.")
 
     def embedding_tokens(self, texts: Sequence[str], given_up: threading.Event) -> int:
-        """How many tokens of these texts `embed` computes with, all together; 0 if it computes with none."""
+        """How many tokens of these texts `embed` computes with, all together; 0 if it computes with none.
+
+        Args:
+            texts: any number.
+            given_up: set when no one waits any more.
+        """
         return 0
 
     @property
@@ -230,7 +273,12 @@ class Tuner(Protocol):
         """Wraps a completion: meanwhile a fine-tune leaves cores to it."""
 
     def tune(self, job: TuningJob, given_up: threading.Event) -> TuningResult:
-        """Runs one fine-tune; raises a refusal if it was not done, and the adapter is then as it was before."""
+        """Runs one fine-tune; raises a refusal if it was not done, and the adapter is then as it was before.
+
+        Args:
+            job: the samples in tokens, the adapter, where to write.
+            given_up: set when no one waits any more: it ends before its next step.
+        """
 
     def close(self) -> None:
         """Ends at once; a fine-tune that is under way fails."""

@@ -113,12 +113,12 @@ def stop(data: Path) -> bool:
         Whether one was running.
 
     Raises:
-        LauncherError: it did not end in time.
+        LauncherError: it can't be ended, or did not end in time.
     """
     service = find(data)
     if service is None:
         return False
-    os.kill(service.pid, signal.SIGTERM)
+    _end(data, service)
     deadline = time.monotonic() + STOP_SECONDS
     while find(data) is not None:
         if time.monotonic() > deadline:
@@ -130,18 +130,44 @@ def stop(data: Path) -> bool:
                 )
             )
         time.sleep(0.1)
+    remove_address(data, service.instance)  # Windows has ended it at once, and it could not do so itself
     return True
 
 
+def _end(data: Path, service: Service) -> None:
+    """Asks the process to end; on Windows, ends it."""
+    try:
+        os.kill(service.pid, signal.SIGTERM)
+    except OSError as error:
+        if find(data) is not None:  # else it has ended by itself meanwhile
+            reason = error.strerror or error
+            raise LauncherError(
+                _("The local service (process {pid}) can't be ended: {reason}.", pid=service.pid, reason=reason)
+            ) from None
+
+
 def write_address(data: Path, url: str, token: str | None, instance: str, others: Sequence[str] = ()) -> None:
-    """Called by the service: says where it is, in a file that only its user can read."""
+    """Called by the service: says where it is, in a file that only its user can read.
+
+    Args:
+        data: the data folder.
+        url: the base URL, ending in /api.
+        token: the access token, or None if any will do.
+        instance: tells this run from others.
+        others: base URLs for other machines.
+    """
     address = {"url": url, "token": token or "any-token-will-do", "pid": os.getpid(), "instance": instance}
     address["others"] = list(others)
     private_file.write_json(data / ADDRESS_FILE, address)
 
 
 def remove_address(data: Path, instance: str) -> None:
-    """Called by the service when it ends; a later service's file is left alone."""
+    """Called by the service when it ends; a later service's file is left alone.
+
+    Args:
+        data: the data folder.
+        instance: of the run that has ended.
+    """
     with contextlib.suppress(OSError, ValueError):
         if json.loads((data / ADDRESS_FILE).read_text(encoding="utf-8"))["instance"] == instance:
             (data / ADDRESS_FILE).unlink()
@@ -181,7 +207,8 @@ def _who_runs(data: Path) -> str:
 
 def _spawn(data: Path, token: str) -> subprocess.Popen[bytes]:
     """Starts the service detached from this kernel, so that it outlives it."""
-    environment = {**os.environ, **_kit_path(), LOCAL_TOKEN_VARIABLE: token, "PYTHONUNBUFFERED": "1"}
+    printing = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}  # as `_log_end` reads it
+    environment = {**os.environ, **_kit_path(), **printing, LOCAL_TOKEN_VARIABLE: token}
     options = ["--data-dir", str(data), "--idle-hours", str(IDLE_HOURS), "--quiet"]
     command = [sys.executable, "-m", "helpers.service", *options]
     detached: dict[str, Any] = {"start_new_session": True}

@@ -76,6 +76,13 @@ class PrivateRotatingFile(RotatingFileHandler):
     def __init__(self, path: Path) -> None:
         super().__init__(path, maxBytes=MAX_BYTES, backupCount=OLDER_FILES, encoding="utf-8", errors="backslashreplace")
 
+    def doRollover(self) -> None:  # noqa: N802 - logging's name
+        """Starts anew; while another program has the file open on Windows, goes on with this one and tries again."""
+        try:
+            super().doRollover()
+        except OSError:
+            self.stream = self.stream or self._open()
+
     def _open(self) -> TextIOWrapper:
         def private(path: str, flags: int) -> int:
             return os.open(path, flags, 0o600)

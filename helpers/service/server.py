@@ -108,7 +108,17 @@ def _load(
 
 
 def make_calls(options: argparse.Namespace, data: Path, status: Status) -> Calls:
-    """The calls around the real engine; the tests put a scripted one in their place."""
+    """The calls around the real engine; the tests put a scripted one in their place.
+
+    Args:
+        options: those of the command.
+        data: the data folder.
+        status: told what is being loaded, and how far it is.
+
+    Raises:
+        WeightsError: the model can't be had.
+        Failed: the data folder can't be used.
+    """
     from .local import model_files
 
     def progress(what: str, done: float) -> None:

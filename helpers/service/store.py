@@ -30,6 +30,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from .. import renaming
 from .catalog import is_adapter_id
 from .database import Database, usable
 from .refusals import TooManyAdapters, UnknownAdapter
@@ -192,7 +193,7 @@ class Store:
         _sync(written)
         target = self._version_folder(adapter.id, adapter.version + 1)
         shutil.rmtree(target, ignore_errors=True)  # a kill between rename and row can leave one
-        written.replace(target)
+        renaming.replace(written, target)
         _sync(target.parent)
         _sync(self._folder)  # the adapter's own folder may be new
         kept = replace(adapter, version=adapter.version + 1, updated=datetime.now(timezone.utc), weights=weights)

@@ -148,7 +148,7 @@ def test_the_doctor_the_package_and_the_readme_agree_on_the_pythons():
 
 
 def test_an_installed_kit_is_ok():
-    found = subprocess.CompletedProcess([], 0, f"{ROOT / 'helpers' / '__init__.py'}\n", "")
+    found = subprocess.CompletedProcess([], 0, json.dumps(str(ROOT / "helpers" / "__init__.py")), "")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subprocess, "run", lambda *arguments, **options: found)
         assert_ok(doctor.kit(), f"helpers {__version__} can be imported from any folder")

@@ -244,7 +244,7 @@ def test_the_part_of_an_update_that_is_kept_has_just_learned(steepness, crossing
         return recipe.LEARNED * math.exp(steepness * (crossing**2 - part**2))
 
     first, last = loss_at(0), loss_at(1)
-    part = recipe._least_part(loss_at, first, last)
+    part = recipe._smallest_scale(loss_at, first, last)
     assert loss_at(part) < recipe.LEARNED
     assert len(looks) - 3 <= recipe.SHRINK_LOOKS
     assert part == 1 or part - crossing < 0.15
@@ -254,7 +254,7 @@ def test_an_update_that_can_spare_nothing_is_kept_whole_without_a_look():
     def loss_at(part: float) -> float:
         raise AssertionError
 
-    assert recipe._least_part(loss_at, 10.0, 0.99 * recipe.LEARNED) == 1.0
+    assert recipe._smallest_scale(loss_at, 10.0, 0.99 * recipe.LEARNED) == 1.0
 
 
 def tuned(tuner, tmp_path, name: str, samples, rate=2e-2, start=None):

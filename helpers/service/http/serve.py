@@ -46,7 +46,15 @@ def end_cleanly_on_signals(server: uvicorn.Server) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. It names TCP as its protocol: asyncio turns off Nagle's delay (40 ms a call) only then."""
+    """A listening socket. It names TCP as its protocol: asyncio turns off Nagle's delay (40 ms a call) only then.
+
+    Args:
+        host: a name or an address of this machine.
+        port: 0 takes a free one.
+
+    Raises:
+        OSError: the address is not this machine's, or the port is taken.
+    """
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
     )[0]
@@ -63,7 +71,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url_of(host: str, port: int) -> str:
-    """The base URL under which programs on this machine reach what listens there."""
+    """The base URL under which programs on this machine reach what listens there.
+
+    Args:
+        host, port: what it listens on.
+    """
     if _is_every_address(host):
         host = "::1" if ":" in host else "127.0.0.1"
     return _url(host, port)
@@ -73,6 +85,9 @@ def urls_for_others(host: str, port: int) -> list[str]:
     """The base URLs under which other machines reach what listens on every address of this one; else none.
 
     This machine's name, which others may not know, and the address that its way out has; no packet is sent to learn it.
+
+    Args:
+        host, port: what it listens on.
     """
     if not _is_every_address(host):
         return []

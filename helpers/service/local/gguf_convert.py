@@ -120,11 +120,11 @@ def _dequantised(tensor: Any, config: dict[str, Any]) -> np.ndarray:
     values = dequantize(tensor.data, tensor.tensor_type)
     for part, heads in (("attn_q.", "num_attention_heads"), ("attn_k.", "num_key_value_heads")):
         if part in tensor.name:
-            values = _rotary_halves_apart(values, config[heads])
+            values = _unpermute_rotary(values, config[heads])
     return values
 
 
-def _rotary_halves_apart(weight: np.ndarray, heads: int) -> np.ndarray:
+def _unpermute_rotary(weight: np.ndarray, heads: int) -> np.ndarray:
     """Undoes llama.cpp's interleaving of each head's rows: (heads, half, 2, in) becomes (heads, 2, half, in)."""
     rows, columns = weight.shape
     return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)

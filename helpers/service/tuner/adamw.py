@@ -43,7 +43,12 @@ class AdamW:
                 self.state[f"{name}.{part}"] = state.get(f"{name}.{part}", zeros).copy()
 
     def step(self, gradients: Named, share: float = 1.0) -> None:
-        """Moves all matrices, at a share of the learning rates."""
+        """Moves all matrices, at a share of the learning rates.
+
+        Args:
+            gradients: of the loss, by name, each of its matrix's shape.
+            share: of the learning rate, 0 to 1.
+        """
         for name, values in self._learning.items():
             mean, square, steps = (self.state[f"{name}.{part}"] for part in ("mean", "square", "steps"))
             steps += 1

@@ -108,7 +108,13 @@ class Llama:
         return np.ascontiguousarray(self._embedding[np.asarray(ids)].T)
 
     def through(self, number: int, hidden: np.ndarray, packing: Packing) -> np.ndarray:
-        """What one layer makes of its input without an adapter, (D, N) both."""
+        """What one layer makes of its input without an adapter, (D, N) both.
+
+        Args:
+            number: of the layer, from 0.
+            hidden: its input.
+            packing: where each sample lies.
+        """
         return self._forward(self._layers[number], None, hidden, packing)[0]
 
     def layer(self, number: int) -> Layer:
@@ -156,13 +162,13 @@ class Llama:
         blocks = [slice(start, start + HEAD_COLUMNS) for start in range(0, len(targets), HEAD_COLUMNS)]
         losses = np.empty(len(targets), self.dtype)
         for own in blocks:
-            losses[own], chances = self._guess(hidden[:, own], targets[own])
+            losses[own], chances = self._cross_entropy(hidden[:, own], targets[own])
         kept = chances if len(blocks) == 1 else None
 
         def back(weights: np.ndarray) -> np.ndarray:
             d_hidden = np.empty_like(hidden)
             for own in blocks:
-                d_logits = self._guess(hidden[:, own], targets[own])[1] if kept is None else kept
+                d_logits = self._cross_entropy(hidden[:, own], targets[own])[1] if kept is None else kept
                 d_logits[targets[own], np.arange(d_logits.shape[1])] -= 1
                 d_logits *= weights[own]
                 d_hidden[:, own] = self._head.T @ d_logits
@@ -170,7 +176,7 @@ class Llama:
 
         return losses, back
 
-    def _guess(self, hidden: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _cross_entropy(self, hidden: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The losses of some tokens, and the chance of every token to come next, (V, tokens)."""
         logits = self.logits(hidden)
         logits -= logits.max(0)

@@ -116,19 +116,24 @@ class Tuner:
         if self._signals.given_up.value:
             raise GivenUp
         threads = self._signals.threads.value
-        self._use(max(1, threads // 2) if self._signals.completing.value else threads)
+        self._set_threads(max(1, threads // 2) if self._signals.completing.value else threads)
         self._step_began = time.monotonic()
         if self._step_began - self._told >= TELL_SECONDS:
             self._told = self._step_began
             self._tell(progress)
 
-    def _use(self, threads: int) -> None:
+    def _set_threads(self, threads: int) -> None:
         for library in self._blas.lib_controllers:
             library.set_num_threads(threads)
 
 
 def fresh(model: Llama, rank: int) -> Lora:
-    """An adapter of the upper half of the layers that adds nothing yet: A as peft draws it, B zero."""
+    """An adapter of the upper half of the layers that adds nothing yet: A as peft draws it, B zero.
+
+    Args:
+        model: the network.
+        rank: of the matrices.
+    """
     draw = np.random.default_rng(SEED)
     layers = tuple(range(model.upper_half, model.layer_count))
     a, b = {}, {}
@@ -206,14 +211,14 @@ def _optimise(
     """Learns the samples, and shrinks the update as far as they can spare it if they were not known before."""
     start = _copied(lora)
     trained = _train(model, lora, optimizer, prepared, before_step, deadline)
-    if trained.ended is Ended.LEARNED and _most(trained.first) >= LEARNED and time.monotonic() < deadline:
+    if trained.ended is Ended.LEARNED and _max_loss(trained.first) >= LEARNED and time.monotonic() < deadline:
 
         def loss_at(part: float) -> float:
-            _go(lora, start, end, part)
-            return _most(_losses(model, lora, prepared, before_step, trained.steps))
+            _interpolate(lora, start, end, part)
+            return _max_loss(_losses(model, lora, prepared, before_step, trained.steps))
 
         end = _copied(lora)
-        _go(lora, start, end, _least_part(loss_at, _most(trained.first), _most(trained.last)))
+        _interpolate(lora, start, end, _smallest_scale(loss_at, _max_loss(trained.first), _max_loss(trained.last)))
     for values in lora.named().values():
         _finite(values.sum())
     return TuningResult(
@@ -248,12 +253,12 @@ def _train(
     several = len(prepared.batches) > 1
     # The first update would change the others' losses; that of a single batch is read as it steps.
     first = _losses(model, lora, prepared, before_step) if several else []
-    known = several and _most(first) < LEARNED
+    known = several and _max_loss(first) < LEARNED
     last, steps = list(first), 0
     pending = (
         [max(range(len(first)), key=lambda number: first[number].most)] if known else [*range(len(prepared.batches))]
     )
-    for share in _shares():
+    for share in _learning_rate_schedule():
         stepped = []
         for number in pending:
             if steps and time.monotonic() > deadline:
@@ -280,13 +285,13 @@ def _train(
     return Trained(first, last, steps, Ended.PASSES)
 
 
-def _shares() -> Iterator[float]:
+def _learning_rate_schedule() -> Iterator[float]:
     """Of the learning rate, for each pass: all of it at first, then it falls in a line."""
     for number in range(MAX_PASSES):
         yield min(1.0, (MAX_PASSES - number) / (MAX_PASSES - FULL_PASSES))
 
 
-def _least_part(loss_at: Callable[[float], float], first: float, last: float) -> float:
+def _smallest_scale(loss_at: Callable[[float], float], first: float, last: float) -> float:
     """The smallest part of an update after which all is still learned, nearly.
 
     By false position: the logarithm of the greatest loss falls nearly in a line where it crosses what counts as
@@ -307,13 +312,13 @@ def _least_part(loss_at: Callable[[float], float], first: float, last: float) ->
     return high[0]
 
 
-def _go(lora: Lora, start: Named, end: Named, part: float) -> None:
+def _interpolate(lora: Lora, start: Named, end: Named, part: float) -> None:
     """Puts the adapter on the way from start to end."""
     for name, values in lora.named().items():
         values[:] = start[name] + part * (end[name] - start[name])
 
 
-def _most(losses: Sequence[Loss]) -> float:
+def _max_loss(losses: Sequence[Loss]) -> float:
     return max(loss.most for loss in losses)
 
 
