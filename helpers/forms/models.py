@@ -6,7 +6,7 @@ Called by notebooks through `helpers.forms`, and by the completion and fine-tune
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as widgets
 
@@ -43,6 +43,11 @@ class ModelPicker(Form):
     """
 
     gradient: Gradient  # this form always has one
+
+    seen: ClassVar[str] = later(
+        "The model picker: a list of base models and adapters, a button that lists them "
+        "anew, and a line that says which weights answer for the chosen one."
+    )
 
     def __init__(
         self,

@@ -6,13 +6,13 @@ Called by notebooks through `helpers.forms`. `adapter_fields.py` and `sample_fie
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
 
 from .. import plots
 from ..errors import BadInput, GradientError, one_sentence
-from ..language import _
+from ..language import _, later
 from . import written_code
 from .adapter_fields import AdapterFields
 from .form import OWN_WIDTH, WIDE, CodeView, Form, escaped, heading, wrapped
@@ -53,6 +53,12 @@ class FineTuneForm(Form):
     """
 
     gradient: Gradient  # this form always has one
+
+    seen: ClassVar[str] = later(
+        "The form for fine-tunes: an adapter, a question with its right answer, the buttons "
+        "Ask and Fine-tune, a table of what was said before and after, wrong and then right, "
+        "and the loss of two calls as a falling curve."
+    )
 
     def __init__(self, gradient: Gradient, question: str, answer: str, template: str, name: str) -> None:
         super().__init__(gradient)
