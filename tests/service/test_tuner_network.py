@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 
+from helpers.environment import MAX_THREADS
 from helpers.service.tuner import adapter_files, attention, batches, llama, recipe, weights_file
 from helpers.service.tuner.adamw import AdamW
 from helpers.service.tuner.batches import Prepared
@@ -371,12 +372,16 @@ def test_a_step_uses_the_threads_that_it_is_told(tmp_path, monkeypatch):
     used: list[int] = []
     monkeypatch.setattr(subject, "_set_threads", used.append)
     subject._before_step(PROGRESS)
-    signals.completing.value, signals.threads.value = 1, 3
+    signals.completing.value, signals.free.value = 1, 3
     monkeypatch.setattr(recipe, "GIVE_WAY", 0.0)
     subject._before_step(PROGRESS)
-    signals.threads.value = 1
+    signals.free.value = 1
     subject._before_step(PROGRESS)
-    assert used == [4, 1, 1]
+    signals.completing.value, signals.free.value, signals.tuning.value = 0, 7, 3
+    subject._before_step(PROGRESS)
+    signals.free.value, signals.tuning.value = 32, 1
+    subject._before_step(PROGRESS)
+    assert used == [4, 1, 1, 2, MAX_THREADS]
 
 
 def test_the_threads_of_numpys_matrix_products_are_set(tmp_path):
