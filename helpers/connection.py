@@ -22,6 +22,7 @@ from .environment import (
     is_loopback,
 )
 from .errors import BadInput, GradientError, MissingCredentials
+from .language import _
 from .progress_bars import bar
 from .sdk import client, move, url_of
 
@@ -112,8 +113,12 @@ def _given(url: object, token: object, workspace: object, otherwise: bool) -> en
 def connected_to(gradient: Gradient) -> str:
     """One line that says where a client's calls go."""
     url = url_of(gradient)
-    place = f"the local Gradient service at {url}" if is_loopback(urlsplit(url).hostname or "") else url
-    return f"Connected to {place}, workspace {gradient.workspace_id}."
+    workspace = gradient.workspace_id
+    if is_loopback(urlsplit(url).hostname or ""):
+        return _(
+            "Connected to the local Gradient service at {url}, workspace {workspace}.", url=url, workspace=workspace
+        )
+    return _("Connected to {url}, workspace {workspace}.", url=url, workspace=workspace)
 
 
 def stop_local_service(data_dir: str | os.PathLike[str] | None = None) -> None:
@@ -131,7 +136,7 @@ def stop_local_service(data_dir: str | os.PathLike[str] | None = None) -> None:
         running = launcher.stop(_data_folder(data_dir))
     except launcher.LauncherError as error:
         raise GradientError(str(error)) from None
-    print("The local Gradient service has ended." if running else "No local Gradient service was running.")
+    print(_("The local Gradient service has ended.") if running else _("No local Gradient service was running."))
 
 
 def adapter_folder(adapter: ModelAdapter) -> Path:
@@ -144,8 +149,10 @@ def adapter_folder(adapter: ModelAdapter) -> Path:
     versions = [version for place in places for version in (place / "adapters" / adapter.id).glob("v*")]
     if not versions:
         raise GradientError(
-            "This adapter has no folder here: fine_tune it first, on the local service (a hosted one keeps its own); "
-            "from a service on another machine, export_adapter fetches it."
+            _(
+                "This adapter has no folder here: fine_tune it first, on the local service (a hosted "
+                "one keeps its own); from a service on another machine, export_adapter fetches it."
+            )
         )
     return max(versions, key=lambda folder: int(folder.name[1:]))
 
@@ -161,8 +168,12 @@ def has_own_credentials() -> bool:
     missing = [name for name, value in given.items() if not value]
     if theirs and missing:
         raise GradientError(
-            f"{theirs.pop()} is set and {missing[0]} is not: set both to use an endpoint of your own, or unset both to "
-            "use the local service."
+            _(
+                "{given} is set and {missing} is not: set both to use an endpoint of your own, or "
+                "unset both to use the local service.",
+                given=theirs.pop(),
+                missing=missing[0],
+            )
         )
     return bool(theirs)
 
@@ -207,7 +218,9 @@ def _use_local_service(data_dir: str | os.PathLike[str] | None, progress: Callab
         except launcher.LauncherError as error:
             raise GradientError(str(error)) from None
         except OSError as error:
-            raise GradientError(f"The local service can't use {data}: {error.strerror}.") from None
+            raise GradientError(
+                _("The local service can't use {folder}: {reason}.", folder=data, reason=error.strerror)
+            ) from None
     _follow(data.resolve(), (service.url, service.token))
     if data_dir:
         os.environ[DATA_DIR_VARIABLE] = str(data)
@@ -239,7 +252,7 @@ class _ProgressBar:
     def __enter__(self) -> _ProgressBar:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.close()
 

@@ -18,6 +18,8 @@ MIN_TOKEN_CHARACTERS = 10
 WORKSPACE_ID = r"[A-Za-z0-9_.:-]{1,128}"
 WORKSPACE_RULE = "letters, digits and '_.:-', up to 128"
 
+LANGUAGE_VARIABLE = "GRADIENT_LANGUAGE"  # in which the helpers speak, "es" for example
+
 # Where things are kept, each over a per-user folder of this name.
 APP_NAME = "gradient-notebooks"
 CREDENTIALS_FILE_VARIABLE = "GRADIENT_CREDENTIALS_FILE"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import endpoint, sdk
 from .errors import GradientError, refused
+from .language import _
 
 if TYPE_CHECKING:
     import urllib3
@@ -36,7 +37,9 @@ def require(model: ModelAdapter, does: str) -> None:
     with contextlib.closing(sdk.beside_the_api(model, "/health", secret=False)) as answer:
         health = _json(answer.read(MOST_BYTES))
     if "instance" not in health:
-        raise GradientError(f"Only the local service {does}, and {sdk.url_of(model)} is another endpoint.")
+        raise GradientError(
+            _("Only the local service {does}, and {url} is another endpoint.", does=does, url=sdk.url_of(model))
+        )
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from helpers.environment import (
     CACHE_DIR_VARIABLE,
     CREDENTIALS_FILE_VARIABLE,
     DATA_DIR_VARIABLE,
+    LANGUAGE_VARIABLE,
     TOKEN_VARIABLE,
     URL_VARIABLE,
     WORKSPACE_VARIABLE,
@@ -54,7 +55,7 @@ def isolated_user(request, tmp_path, monkeypatch) -> None:
         monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv(DATA_DIR_VARIABLE, str(tmp_path / "data"))
     monkeypatch.setenv(CREDENTIALS_FILE_VARIABLE, str(tmp_path / "credentials.json"))
-    for name in (URL_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE, "TQDM_DISABLE"):
+    for name in (URL_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE, LANGUAGE_VARIABLE, "TQDM_DISABLE"):
         monkeypatch.delenv(name, raising=False)
     for module, names in ((connection, ("_set_by_us", "_last_seen")), (sdk, ("_moves", "_shared", "_tunings"))):
         for name in names:

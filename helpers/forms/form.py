@@ -17,6 +17,7 @@ import ipywidgets as widgets
 
 from .. import neighbours, sdk
 from ..errors import GradientError, one_sentence
+from ..language import _
 
 if TYPE_CHECKING:
     from gradientai import Gradient
@@ -68,7 +69,7 @@ class Form(widgets.VBox):
         _close_earlier_run(self)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}: run this cell to show the form"
+        return _("{name}: run this cell to show the form", name=type(self).__name__)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """The form itself, and for a page that can't have it, on GitHub or before the cell has run, what it is like."""
@@ -81,8 +82,8 @@ class Form(widgets.VBox):
         file = PICTURES / f"{type(self).__name__}.png"
         if not file.is_file():
             return ""
-        png = base64.b64encode(file.read_bytes()).decode("ascii")
-        return f'<img alt="{html.escape(self.seen)}" src="data:image/png;base64,{png}"><p>{escaped(repr(self))}</p>'
+        png, alt = base64.b64encode(file.read_bytes()).decode("ascii"), html.escape(_(self.seen))
+        return f'<img alt="{alt}" src="data:image/png;base64,{png}"><p>{escaped(repr(self))}</p>'
 
     def wait(self, seconds: float = 60) -> Any:
         """Waits until a click's work has ended, for code that follows the form.
@@ -131,7 +132,7 @@ class Form(widgets.VBox):
         except GradientError as error:  # ours: one sentence each
             self._say(str(error), alert=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is said in the form and the form stays usable
-            self._say(f"That did not work ({type(error).__name__}): {error}", alert=True)
+            self._say(_("That did not work ({name}): {error}", name=type(error).__name__, error=error), alert=True)
         finally:
             self._disable(False)
             self._working.release()
@@ -141,7 +142,7 @@ class Form(widgets.VBox):
         self._status.value += f'<p role="status">{escaped(sentence[:1].upper() + sentence[1:])}.</p>'
 
     def _url(self) -> str:
-        return "the endpoint" if self.gradient is None else sdk.url_of(self.gradient)
+        return _("the endpoint") if self.gradient is None else sdk.url_of(self.gradient)
 
     def _disable(self, disabled: bool) -> None:
         for button in self._buttons:
@@ -162,22 +163,25 @@ class CodeView(widgets.VBox):
 
     def __init__(self, write: Callable[[], str], watched: Sequence[widgets.Widget]) -> None:
         self._write = write
-        self._button = widgets.ToggleButton(description="Show code", tooltip="The lines that this form stands for")
+        self._button = widgets.ToggleButton(
+            description=_("Show code"), tooltip=_("The lines that this form stands for")
+        )
         self._text = widgets.HTML()
-        self._button.observe(lambda _: self.refresh(), "value")
+        self._button.observe(lambda change: self.refresh(), "value")
         for widget in watched:
-            widget.observe(lambda _: self.refresh(), "value")
+            widget.observe(lambda change: self.refresh(), "value")
         super().__init__([self._button])
 
     def refresh(self) -> None:
         """Writes the code anew, if it is on show."""
-        self._button.description = "Hide code" if self._button.value else "Show code"
+        self._button.description = _("Hide code") if self._button.value else _("Show code")
         if self._button.value:
             try:
                 code = self._write()
             except ValueError as error:
                 code = f"# {error}"
-            self._text.value = f'<pre class="gradient-code" tabindex="0" aria-label="Code">{html.escape(code)}</pre>'
+            label = html.escape(_("Code"))
+            self._text.value = f'<pre class="gradient-code" tabindex="0" aria-label="{label}">{html.escape(code)}</pre>'
         self.children = [self._button, self._text] if self._button.value else [self._button]
 
 

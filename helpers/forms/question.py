@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import ipywidgets as widgets
 
+from ..language import _
 from .form import WIDE, Form, with_code
 
 
@@ -25,7 +26,7 @@ class QuestionForm(Form):
     def __init__(self, asks: str, choices: Mapping[str, str], judge: Callable[[str], str], name: str) -> None:
         super().__init__()
         self._text = "\n".join([asks, *(f"  {letter}  {choice}" for letter, choice in choices.items())])
-        self._how = f'Run this cell to click, or say it in code: `exercises.question("{name}", "a")`'
+        self._how = _("Run this cell to click, or say it in code: {call}", call=f'`exercises.question("{name}", "a")`')
         self._asks = f"<p><strong>{with_code(asks)}</strong></p>"
         self._choices = "<br>".join(f"{letter}&ensp;{with_code(choice)}" for letter, choice in choices.items())
         # a radio button's label is text and nothing else, so there the backticks go

@@ -27,6 +27,7 @@ import filelock
 
 from .. import private_file
 from ..environment import LOCAL_TOKEN_VARIABLE
+from ..language import _
 
 ADDRESS_FILE = "service.json"
 OUTPUT_FILE = "service.out"  # what a started service prints, such as why it can't start; its log is another file
@@ -79,7 +80,7 @@ def find(data: Path) -> Service | None:
         service = Service(url, token, known["pid"], known["instance"], others, operator, certificate)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    _, health = health_of(service)
+    code, health = health_of(service)
     return service if health.get("instance") == service.instance else None
 
 
@@ -105,7 +106,10 @@ def ensure(data: Path, progress: Callable[[str, float], None] = lambda what, don
                 service = _wait_for_address(data, process, token)
     except filelock.Timeout:
         raise LauncherError(
-            f"Another notebook has been starting the local service for {START_SECONDS} seconds; try again."
+            _(
+                "Another notebook has been starting the local service for {seconds} seconds; try again.",
+                seconds=START_SECONDS,
+            )
         ) from None
     _wait_until_ready(data, service, process, progress)
     return service
@@ -127,7 +131,13 @@ def stop(data: Path) -> bool:
     deadline = time.monotonic() + STOP_SECONDS
     while find(data) is not None:
         if time.monotonic() > deadline:
-            raise LauncherError(f"The local service (process {service.pid}) did not end within {STOP_SECONDS} seconds.")
+            raise LauncherError(
+                _(
+                    "The local service (process {pid}) did not end within {seconds} seconds.",
+                    pid=service.pid,
+                    seconds=STOP_SECONDS,
+                )
+            )
         time.sleep(0.1)
     remove_address(data, service.instance)  # Windows has ended it at once, and it could not do so itself
     return True
@@ -140,7 +150,9 @@ def _end(data: Path, service: Service) -> None:
     except OSError as error:
         if find(data) is not None:  # else it has ended by itself meanwhile
             reason = error.strerror or error
-            raise LauncherError(f"The local service (process {service.pid}) can't be ended: {reason}.") from None
+            raise LauncherError(
+                _("The local service (process {pid}) can't be ended: {reason}.", pid=service.pid, reason=reason)
+            ) from None
 
 
 def write_address(
@@ -199,13 +211,18 @@ def only_one(data: Path) -> Iterator[None]:
 def _who_runs(data: Path) -> str:
     running = find(data)
     if running is None:
-        return (
-            f"Another service, which does not answer, is using {data}: end its process, or give this one another "
-            "--data-dir."
+        return _(
+            "Another service, which does not answer, is using {data}: end its process, or give "
+            "this one another --data-dir.",
+            data=data,
         )
-    return (
-        f"Another service at {running.url} (process {running.pid}) is using {data}: use that one, end it with "
-        f'`python -m helpers.service stop --data-dir "{data}"`, or give this one another --data-dir.'
+    return _(
+        "Another service at {url} (process {pid}) is using {data}: use that one, end it with "
+        '`python -m helpers.service stop --data-dir "{data}"`, or give this one another '
+        "--data-dir.",
+        url=running.url,
+        pid=running.pid,
+        data=data,
     )
 
 
@@ -242,7 +259,13 @@ def _wait_for_address(data: Path, process: subprocess.Popen[bytes], token: str) 
         _raise_if_dead(data, process)
         if time.monotonic() > deadline:
             process.kill()
-            raise LauncherError(f"The local service did not come up within {START_SECONDS} seconds.{_log_end(data)}")
+            raise LauncherError(
+                _(
+                    "The local service did not come up within {seconds} seconds.{log}",
+                    seconds=START_SECONDS,
+                    log=_log_end(data),
+                )
+            )
         time.sleep(0.05)
     return service
 
@@ -259,22 +282,27 @@ def _wait_until_ready(
         if process is not None:
             _raise_if_dead(data, process)
         elif code is None and find(data) is None:
-            raise LauncherError(f"The local service ended while it was loading.{_log_end(data)}")
+            raise LauncherError(_("The local service ended while it was loading.{log}", log=_log_end(data)))
         doing, done = health.get("doing"), health.get("progress")
         if (doing, done) != last:
             last, deadline = (doing, done), time.monotonic() + START_SECONDS
             if doing is not None and done is not None:
-                progress(doing, done)
+                progress(_(doing), done)
         if time.monotonic() > deadline:
             raise LauncherError(
-                f"The local service has made no progress for {START_SECONDS} seconds ({doing}).{_log_end(data)}"
+                _(
+                    "The local service has made no progress for {seconds} seconds ({doing}).{log}",
+                    seconds=START_SECONDS,
+                    doing=_(str(doing)),
+                    log=_log_end(data),
+                )
             )
         time.sleep(0.1)
 
 
 def _raise_if_dead(data: Path, process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
-        raise LauncherError(f"The local service ended while it was starting.{_log_end(data)}")
+        raise LauncherError(_("The local service ended while it was starting.{log}", log=_log_end(data)))
 
 
 def _log_end(data: Path) -> str:
@@ -282,7 +310,7 @@ def _log_end(data: Path) -> str:
         lines = (data / OUTPUT_FILE).read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
     except OSError:
         return ""
-    return f" The end of its output ({data / OUTPUT_FILE}):\n" + "\n".join(lines)
+    return " " + _("The end of its output ({file}):", file=data / OUTPUT_FILE) + "\n" + "\n".join(lines)
 
 
 def health_of(service: Service) -> tuple[int | None, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """`python -m tests.stub.record`: runs the notebooks on the real engine, writes outputs and recordings together.
 
-Then it clicks through the forms, so that the browser tests, too, find recorded answers.
+Then it clicks through the forms, so that the browser tests, too, find recorded answers; and runs the lessons of other
+languages against what was recorded, so that their pages show the same answers.
 
     python -m tests.stub.record                     all notebooks
     python -m tests.stub.record 03 05               these alone, beside what is recorded of the others
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import tempfile
 import time
@@ -24,22 +24,20 @@ from pathlib import Path
 
 import nbformat
 from gradientai import Gradient
-from nbclient import NotebookClient
 
 from helpers.service import paths
 from helpers.service.local import model_files
 from helpers.service.server import local_engine
+from tests.editions.outputs import write_all
 from tests.stub.clicks import click_all
+from tests.stub.kernels import run, tidy
 from tests.stub.plugin import TOKEN, environment
 from tests.stub.recorded_engine import RecordingEngine, load_recordings, save_recordings
 from tests.stub.server import ThreadedServer
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SEED = 1994  # sampled answers repeat from one recording to the next
-CELL_SECONDS = 600
 BEGAN, ENDED = "iopub.execute_input", "shell.execute_reply"  # of a cell, as nbclient notes it down
-READERS_PORT = "127.0.0.1:50123"  # the port is another one at every start; on the page it stays the same
-READERS_ID = r"04172a42-3338-40d8-988d-7bb8e17f14f3_\1"  # so is the id of an adapter or a collection
 
 
 def notebook_files(beginnings: Sequence[str] = ()) -> list[Path]:
@@ -48,57 +46,11 @@ def notebook_files(beginnings: Sequence[str] = ()) -> list[Path]:
     return [file for file in files if file.name.startswith(tuple(beginnings))] if beginnings else files
 
 
-def execute(path: Path) -> nbformat.NotebookNode:
-    """A notebook as a page has it, after a run.
-
-    Raises:
-        nbclient.exceptions.CellExecutionError: a cell failed that was not meant to.
-    """
-    return tidy(run(path))
-
-
-def run(path: Path) -> nbformat.NotebookNode:
-    """Runs a notebook top to bottom in a fresh kernel, in its own folder.
-
-    Raises:
-        nbclient.exceptions.CellExecutionError: a cell failed that was not meant to.
-    """
-    notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
-        notebook,
-        timeout=CELL_SECONDS,
-        kernel_name="python3",
-        coalesce_streams=True,  # else it depends on timing whether a cell's prints are one output or several
-        resources={"metadata": {"path": str(path.parent)}},
-    )
-    client.execute()
-    return notebook
-
-
 def longest_wait(notebook: nbformat.NotebookNode) -> float:
     """Seconds that the slowest cell of a run took."""
     times = [cell.metadata["execution"] for cell in notebook.cells if "execution" in cell.metadata]
     ends = ([datetime.fromisoformat(one[name].replace("Z", "+00:00")) for name in (BEGAN, ENDED)] for one in times)
     return max((ended - began).total_seconds() for began, ended in ends)
-
-
-def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Removes what differs from run to run or from machine to machine and says nothing to a reader."""
-    for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
-        if "text" in output:
-            output.text = re.sub(r"127\.0\.0\.1:\d+", READERS_PORT, output.text)
-            output.text = re.sub(r"[0-9a-f-]{36}_(model_adapter|rag_config)", READERS_ID, output.text)
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
-    for number, cell in enumerate(notebook.cells):
-        cell.id = f"cell-{number:03d}"
-        cell.metadata.pop("execution", None)
-        for output in cell.get("outputs", ()):
-            if "text/html" in output.get("data", {}):
-                output.data.pop("application/vnd.jupyter.widget-view+json", None)  # a page has a form's picture
-    return notebook
 
 
 def record(files: list[Path], live: bool, keep: bool = False) -> None:
@@ -128,8 +80,9 @@ def record(files: list[Path], live: bool, keep: bool = False) -> None:
                 click_all(Gradient())
         finally:
             server.stop()
-        if not live:
-            save_recordings(engine, others=others)
+    if not live:
+        save_recordings(engine, others=others)
+        write_all()
 
 
 def main() -> int:

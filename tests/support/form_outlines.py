@@ -41,7 +41,7 @@ def outline(form: Form) -> str:
     for widget in everything_in(form):
         written = [str(getattr(widget, name, "")) for name in FIXED]
         if isinstance(widget, FIXED_CHOICES):
-            written.append(str(widget.options))
+            written.append(str(widget._options_labels))  # as they are shown
         if isinstance(widget, widgets.HTML) and widget.value.startswith("<h4>"):
             written.append(widget.value)
         lines.append(" ".join([type(widget).__name__, *written]))
