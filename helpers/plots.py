@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .colours import BLUE, INK, SERIES
 from .errors import BadInput
 from .language import _
 
@@ -47,11 +48,11 @@ def loss_curve(losses: Sequence[float], title: str | None = None, each: str | No
     figure = Figure(figsize=(6, 3), layout="constrained")
     axes = figure.subplots()
     calls = range(1, len(losses) + 1)
-    axes.plot(calls, losses, marker="o")
+    axes.plot(calls, losses, marker="o", color=BLUE)
     axes.set(
         xlabel=each or _("fine_tune call"), ylabel=_("nats per token"), title=title, yscale="log", xticks=list(calls)
     )
-    axes.grid(alpha=0.3)
+    axes.grid(color=INK, alpha=0.3)
     first, last = f"{losses[0]:.2f}", f"{losses[-1]:.3f}"
     return picture(
         figure,
@@ -86,18 +87,20 @@ def bars(values: Mapping[str, Mapping[str, float]], title: str, measure: str) ->
     from matplotlib.figure import Figure
 
     thick = 0.8 / len(values)
-    figure = Figure(figsize=(6.5, 0.8 + len(labels) * (0.12 + 0.22 * len(values))), layout="constrained")
+    figure = Figure(figsize=(6.5, 1.1 + len(labels) * (0.12 + 0.22 * len(values))), layout="constrained")
     axes = figure.subplots()
-    for place, ((name, series), hatch) in enumerate(zip(values.items(), ("", "//", "..", "xx", "--"))):  # noqa: B905
+    looks = zip(SERIES, ("", "//", "..", "xx", "--"), strict=True)
+    for place, ((name, series), (colour, hatch)) in enumerate(zip(values.items(), looks, strict=False)):
         heights = [row + place * thick for row in range(len(labels))]
-        drawn = axes.barh(heights, series.values(), thick * 0.9, label=name, hatch=hatch, edgecolor="white")
-        axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
+        bar = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0}  # white is the hatch, on the bar
+        drawn = axes.barh(heights, series.values(), thick * 0.9, label=name, **bar)
+        axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=9, color=INK)
     axes.set(title=title, xlabel=measure, yticks=[row + 0.4 - thick / 2 for row in range(len(labels))])
     axes.set_yticklabels(labels, parse_math=False)
     axes.invert_yaxis()
     axes.margins(x=0.12)
     if len(values) > 1:
-        axes.legend(fontsize=8)
+        _add_legend(figure)
     said = "; ".join(
         f"{name}: {', '.join(f'{label} {number:.3g}' for label, number in series.items())}"
         for name, series in values.items()
@@ -106,7 +109,7 @@ def bars(values: Mapping[str, Mapping[str, float]], title: str, measure: str) ->
 
 
 def picture(figure: Figure, alt: str) -> HTML:
-    """A figure as a PNG with an alternative text, on white so that it reads in a dark theme too.
+    """A figure as a PNG with an alternative text, in INK and without a background: it reads on light and dark pages.
 
     It is an HTML image: JupyterLab shows the alternative text of a plain image output to no one.
 
@@ -116,8 +119,9 @@ def picture(figure: Figure, alt: str) -> HTML:
     """
     from IPython.display import HTML
 
+    _draw_in_ink(figure)
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=100, facecolor="white", metadata={"Software": None})
+    figure.savefig(png, format="png", dpi=100, transparent=True, metadata={"Software": None})
     source = base64.b64encode(png.getvalue()).decode("ascii")
     return HTML(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}">')
 
@@ -211,14 +215,29 @@ def points(groups: Mapping[str, Sequence[tuple[float, float]]], title: str, seen
         raise BadInput(_("points needs at least one group with points: {'name': [(1.0, 2.0)]}"))
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = Figure(figsize=(6, 4.4), layout="constrained")
     axes = figure.subplots()
-    for (name, group), marker in zip(groups.items(), itertools.cycle("os^Dv")):
-        axes.scatter(*zip(*group, strict=True), label=name, marker=marker, alpha=0.7)
+    looks = itertools.cycle(zip(SERIES, "os^Dv", strict=True))
+    for (name, group), (colour, marker) in zip(groups.items(), looks, strict=False):
+        axes.scatter(*zip(*group, strict=True), label=name, marker=marker, color=colour, alpha=0.8)
     axes.set(title=title, xticks=[], yticks=[])
-    axes.legend()
+    _add_legend(figure)
     counts = ", ".join(_("{count} of {name}", count=len(group), name=name) for name, group in groups.items())
     return picture(figure, _("{title}. Points: {counts}. {seen}", title=title, counts=counts, seen=seen))
+
+
+def _draw_in_ink(figure: Figure) -> None:
+    """Gives all that stands around what is drawn the colour that reads on light and dark."""
+    for axes in figure.axes:
+        axes.tick_params(which="both", colors=INK)
+        axes.spines[:].set_color(INK)
+        for written in (axes.title, axes.xaxis.label, axes.yaxis.label):
+            written.set_color(INK)
+
+
+def _add_legend(figure: Figure) -> None:
+    """Below all that is drawn: without a background, a legend that lies on something can't be read."""
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9, labelcolor=INK, frameon=False)
 
 
 def _beside(tables: Mapping[str, Sequence[Sequence[float]]], square: float) -> tuple[Figure, Sequence[Axes]]:

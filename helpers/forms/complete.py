@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as widgets
 
 from ..environment import MAX_GENERATED_TOKENS, MAX_TEMPERATURE, MAX_TOP_K
 from ..errors import BadInput
-from ..language import _
+from ..language import _, later
 from . import written_code
 from .form import WIDE, CodeView, Form, escaped, heading, wrapped
 from .models import ModelPicker
@@ -49,6 +49,12 @@ class Asked:
 
 class CompletionForm(Form):
     """Asks a model with the parameters that are set, keeps every answer, and shows the last ones side by side."""
+
+    seen: ClassVar[str] = later(
+        "The form for completions: a model, a prompt, temperature, top-k, top-p and the most "
+        "tokens, and below the button Complete two answers side by side, each with what was "
+        "set for it."
+    )
 
     def __init__(self, gradient: Gradient, prompt: str) -> None:
         super().__init__(gradient)

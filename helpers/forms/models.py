@@ -6,7 +6,7 @@ Called by notebooks through `helpers.forms`, and by the completion and fine-tune
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
 
@@ -41,6 +41,11 @@ class ModelPicker(Form):
         on_list: told the base models after each listing.
         beside: more buttons, to stand beside Refresh.
     """
+
+    seen: ClassVar[str] = later(
+        "The model picker: a list of base models and adapters, a button that lists them "
+        "anew, and a line that says which weights answer for the chosen one."
+    )
 
     def __init__(
         self,

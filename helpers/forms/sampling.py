@@ -5,12 +5,12 @@ Called by notebooks through `helpers.forms`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
 
 from .. import token_views
-from ..language import _
+from ..language import _, later
 from .form import OWN_WIDTH, WIDE, CodeView, Form, heading, wrapped
 
 if TYPE_CHECKING:
@@ -32,6 +32,12 @@ def sampling_form(model: ModelAdapter, prompt: str = "The three best pets are") 
 
 class SamplingForm(Form):
     """Asks for the next tokens when its button is pressed, and draws them anew whenever a slider moves."""
+
+    seen: ClassVar[str] = later(
+        "The form for what may come next: a prompt, sliders for temperature, top-k and "
+        "top-p, and a bar chart of the ten likeliest tokens, as the model has them and as "
+        "these settings draw them."
+    )
 
     def __init__(self, model: ModelAdapter, prompt: str) -> None:
         super().__init__()

@@ -6,13 +6,13 @@ Called by notebooks through `helpers.forms`. `adapter_fields.py` and `sample_fie
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as widgets
 
 from .. import plots
 from ..errors import BadInput, GradientError, one_sentence
-from ..language import _
+from ..language import _, later
 from . import written_code
 from .adapter_fields import AdapterFields
 from .form import OWN_WIDTH, WIDE, CodeView, Form, escaped, heading, wrapped
@@ -46,6 +46,12 @@ def fine_tune_form(
 
 class FineTuneForm(Form):
     """Teaches an adapter questions and answers, in as many calls as wanted, and asks it before and after."""
+
+    seen: ClassVar[str] = later(
+        "The form for fine-tunes: an adapter, a question with its right answer, the buttons "
+        "Ask and Fine-tune, a table of what was said before and after, wrong and then right, "
+        "and the loss of two calls as a falling curve."
+    )
 
     def __init__(self, gradient: Gradient, question: str, answer: str, template: str, name: str) -> None:
         super().__init__(gradient)

@@ -1,6 +1,7 @@
 """JupyterLab and a browser for tests: a server of its own settings, and a notebook opened, run and clicked in Chromium.
 
-Used by `conftest.py` in this folder. Playwright's own browsers are not needed: Chromium or Chrome as the system has it.
+Used by `conftest.py`, the tests and `pictures.py` in this folder. Playwright's own browsers are not needed: Chromium or
+Chrome as the system has it.
 """
 
 from __future__ import annotations
@@ -15,14 +16,28 @@ import time
 import urllib.request
 from pathlib import Path
 
-from tests.support.notebooks import ROOT
+import nbformat
+
+from tests.support.notebooks import FILES, ROOT, read
 
 try:
     from playwright.sync_api import expect
 except ModuleNotFoundError:
     expect = None  # then the fixture `browser` skips every test that would use it
 
-__all__ = ["Lab", "NotebookPage", "browser_path", "expect", "flags"]
+__all__ = [
+    "Lab",
+    "NotebookPage",
+    "alert",
+    "browser_path",
+    "choose_file",
+    "expect",
+    "field",
+    "flags",
+    "press",
+    "status",
+    "type_number",
+]
 
 ARTIFACTS = ROOT / ".artifacts"
 START_SECONDS = 60
@@ -123,6 +138,16 @@ class NotebookPage:
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=START_SECONDS * 1000)
         self._wait_for_kernel()
 
+    @classmethod
+    def of_cells(cls, page, lab: Lab, name: str, *sources: str) -> NotebookPage:
+        """Opens a new notebook of the given code cells and runs them."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+        notebook.metadata = read(FILES[0]).metadata  # names the kernel, so that no one is asked to choose one
+        nbformat.write(notebook, lab.folder / name)
+        opened = cls(page, lab, name)
+        opened.run_all()
+        return opened
+
     def run_all(self, seconds: float = RUN_SECONDS) -> None:
         """Runs all cells and waits until the last one has run."""
         self._command("notebook:run-all-cells")
@@ -195,3 +220,37 @@ class NotebookPage:
 
     def _text(self) -> str:
         return self.page.locator(".jp-Notebook").inner_text()[-2000:]
+
+
+def press(form, name: str) -> None:
+    """Clicks the form's button of this name."""
+    form.get_by_role("button", name=name, exact=True).first.click()
+
+
+def field(form, label: str):
+    """The form's field of this label."""
+    return form.get_by_label(label, exact=True)
+
+
+def type_number(form, label: str, number: str) -> None:
+    """Types as a person does: a number field sends what it holds when it is left."""
+    field(form, label).click(click_count=3)
+    form.page.keyboard.type(number)
+    form.page.keyboard.press("Tab")
+
+
+def choose_file(form, path) -> None:
+    """Gives a file to the form's upload button."""
+    with form.page.expect_file_chooser() as chooser:
+        form.locator(".widget-upload").click()
+    chooser.value.set_files(path)
+
+
+def status(form):
+    """The form's own line about its last work: the last on the form, after those of the parts in it."""
+    return form.locator('[role="status"], [role="alert"]').last
+
+
+def alert(form):
+    """What the form says is wrong."""
+    return form.get_by_role("alert")

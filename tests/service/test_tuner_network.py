@@ -289,6 +289,16 @@ def test_a_call_whose_time_is_up_keeps_what_it_has(tuner, tmp_path, monkeypatch)
     assert (folder / GGUF_FILE).exists()
 
 
+@pytest.mark.parametrize(("samples", "times"), [(1, 8.0), (batches.BATCH, 8.0), (batches.BATCH + 1, 4.0)])
+def test_b_learns_less_fast_where_a_call_has_more_samples_than_a_step_takes(
+    tuner, tmp_path, monkeypatch, samples, times
+):
+    made: list[AdamW] = []
+    monkeypatch.setattr(recipe, "AdamW", lambda *given: made.append(AdamW(*given)) or made[-1])
+    tuned(tuner, tmp_path, "into", [TokenSample(IDS[0], IDS[0])] * samples, rate=1e-3)
+    assert made[0].rates == {"a": 1e-3, "b": pytest.approx(1e-3 * times)}
+
+
 def test_it_tells_how_far_it_is(tmp_path, monkeypatch):
     told: list[TuningProgress] = []
     monkeypatch.setattr(recipe, "TELL_SECONDS", 0.0)

@@ -18,6 +18,11 @@ READERS_ID = r"04172a42-3338-40d8-988d-7bb8e17f14f3_\1"  # so is the id of an ad
 
 
 def execute(path: Path, skipped: str = NEVER) -> nbformat.NotebookNode:
+    """A notebook as a page has it, after a run; arguments and errors are those of `run`."""
+    return tidy(run(path, skipped))
+
+
+def run(path: Path, skipped: str = NEVER) -> nbformat.NotebookNode:
     """Runs a notebook top to bottom in a fresh kernel, in its own folder.
 
     Args:
@@ -37,7 +42,7 @@ def execute(path: Path, skipped: str = NEVER) -> nbformat.NotebookNode:
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
-    return tidy(notebook)
+    return notebook
 
 
 def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -57,9 +62,8 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", ()):
-            view = output.get("data", {}).get("application/vnd.jupyter.widget-view+json")
-            if view is not None:
-                view["model_id"] = cell.id  # a form's own id is drawn anew in every kernel
+            if "text/html" in output.get("data", {}):
+                output.data.pop("application/vnd.jupyter.widget-view+json", None)  # a page has a form's picture
     return notebook
 
 

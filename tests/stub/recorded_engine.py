@@ -178,7 +178,7 @@ class RecordedEngine(Engine):
     """
 
     def __init__(self, recordings: dict[str, dict[str, Any]], weights_name: str) -> None:
-        self._recordings = recordings
+        self.recordings = recordings
         self._weights_name = weights_name
         self._asked: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -214,7 +214,7 @@ class RecordedEngine(Engine):
 
     def _replay(self, question: dict[str, Any]) -> dict[str, Any]:
         digest = _digest(question)
-        entry = self._recordings.get(digest)
+        entry = self.recordings.get(digest)
         if entry is None:
             raise refusals.NotServed(
                 f"The stub server has no recording of this request ({refusals.quoted(question, 200)}): after a "
