@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import filelock
 
@@ -32,6 +32,8 @@ OUTPUT_FILE = "service.out"  # what a started service prints, such as why it can
 IDLE_HOURS = 8
 START_SECONDS = 60  # without any progress; a download may take longer as long as it moves
 STOP_SECONDS = 15
+ANSWER_SECONDS = 5
+RESET_SECONDS = 920  # a fine-tune that runs on one of its adapters ends first
 LOG_LINES = 12
 
 
@@ -52,6 +54,7 @@ class Service:
         token: the access token it wants; any will do if it wants none. It is in no repr.
         pid: its process.
         instance: tells this run from others.
+        operator: the token of who runs it. It is in no repr.
         others: its base URLs for other machines, if it listens for them on every address of this one.
     """
 
@@ -60,14 +63,15 @@ class Service:
     pid: int
     instance: str
     others: tuple[str, ...] = ()
+    operator: str = field(default="", repr=False)
 
 
 def find(data: Path) -> Service | None:
     """The service that runs on this data folder, ready or still loading, or None."""
     try:
         known = json.loads((data / ADDRESS_FILE).read_text(encoding="utf-8"))
-        others = tuple(known.get("others", ()))  # earlier versions wrote none
-        service = Service(known["url"], known["token"], known["pid"], known["instance"], others)
+        more = {"others": tuple(known.get("others", ())), "operator": known.get("operator", "")}  # not in older ones
+        service = Service(known["url"], known["token"], known["pid"], known["instance"], **more)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     code, health = health_of(service)
@@ -132,10 +136,12 @@ def stop(data: Path) -> bool:
     return True
 
 
-def write_address(data: Path, url: str, token: str | None, instance: str, others: Sequence[str] = ()) -> None:
+def write_address(
+    data: Path, url: str, token: str | None, instance: str, others: Sequence[str] = (), operator: str = ""
+) -> None:
     """Called by the service: says where it is, in a file that only its user can read."""
     address = {"url": url, "token": token or "any-token-will-do", "pid": os.getpid(), "instance": instance}
-    address["others"] = list(others)
+    address |= {"others": list(others), "operator": operator}
     private_file.write_json(data / ADDRESS_FILE, address)
 
 
@@ -281,9 +287,30 @@ def metrics_of(service: Service) -> str:
         return ""
 
 
+def reset(service: Service, workspace: str) -> None:
+    """Has a service delete all that a workspace has; it waits for what is running on an adapter.
+
+    Raises:
+        LauncherError: it does not do so, or says nothing in RESET_SECONDS.
+    """
+    headers = {"Authorization": f"Bearer {service.operator}"}
+    try:
+        code, body = _call(service, "DELETE", f"/workspaces/{quote(workspace, safe='')}", headers, RESET_SECONDS)
+        refused = None if code == 200 else json.loads(body)["message"]
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException) as error:
+        reason = error or type(error).__name__
+        raise LauncherError(f"The service at {service.url} does not answer ({reason}).") from None
+    if refused is not None:
+        raise LauncherError(refused)
+
+
 def _get(service: Service, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
+    return _call(service, "GET", path, headers, ANSWER_SECONDS)
+
+
+def _call(service: Service, method: str, path: str, headers: dict[str, str], seconds: float) -> tuple[int, bytes]:
     address = urlsplit(service.url)
-    with contextlib.closing(http.client.HTTPConnection(address.hostname, address.port, timeout=5)) as connection:
-        connection.request("GET", path, headers=headers)
+    with contextlib.closing(http.client.HTTPConnection(address.hostname, address.port, timeout=seconds)) as connection:
+        connection.request(method, path, headers=headers)
         response = connection.getresponse()
         return response.status, response.read()
