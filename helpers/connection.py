@@ -100,13 +100,19 @@ def _given(url: object, token: object, workspace: object, otherwise: bool) -> en
         return None
     wrong = [name for name, value in given.items() if not isinstance(value, str)]
     if wrong:
-        raise BadInput(f"connect() takes {wrong[0]} as a text in quotes: {_EXAMPLE}.")
+        raise BadInput(_("connect() takes {name} as a text in quotes: {example}.", name=wrong[0], example=_EXAMPLE))
     texts = {name: endpoint.cleaned(str(value)) for name, value in given.items()}
     missing = [name for name in arguments if not texts.get(name)]
     if missing:
-        raise BadInput(f"connect() with {' and '.join(given)} needs {' and '.join(missing)} too: {_EXAMPLE}.")
+        names = {"given": _(" and ").join(given), "missing": _(" and ").join(missing)}
+        raise BadInput(_("connect() with {given} needs {missing} too: {example}.", example=_EXAMPLE, **names))
     if otherwise:
-        raise BadInput(f"connect() with a url goes to that endpoint, so leave hosted and data_dir out: {_EXAMPLE}.")
+        raise BadInput(
+            _(
+                "connect() with a url goes to that endpoint, so leave hosted and data_dir out: {example}.",
+                example=_EXAMPLE,
+            )
+        )
     return endpoint.checked(**texts)
 
 
@@ -194,8 +200,12 @@ def _ask_for_credentials() -> None:
     _forget_local_service()
     if not endpoint.setting(URL_VARIABLE):
         raise MissingCredentials(
-            f"{URL_VARIABLE} is not set, so there is no endpoint to have credentials for: set it to the endpoint's "
-            f"address, such as {endpoint.EXAMPLE_URL}, or run connect() without hosted=True to use the local service."
+            _(
+                "{name} is not set, so there is no endpoint to have credentials for: set it to the endpoint's "
+                "address, such as {example}, or run connect() without hosted=True to use the local service.",
+                name=URL_VARIABLE,
+                example=endpoint.EXAMPLE_URL,
+            )
         )
     auth.ensure_credentials()
 

@@ -40,7 +40,7 @@ INSTALL_ALL = later(
 )
 SYSTEM_PACKAGES = {"libgomp": "libgomp1", "libstdc++": "libstdc++6"}  # what Debian and Ubuntu call them
 MEMINFO = Path("/proc/meminfo")
-ELSEWHERE = f"not needed here, {URL_VARIABLE} names an endpoint"
+ELSEWHERE = later("not needed here, {name} names an endpoint")
 
 ROOM_BYTES = 200_000_000  # for adapters and the log
 MEMORY_BYTES = 2_000_000_000
@@ -271,7 +271,7 @@ def model_cache() -> Finding:
 
     cache = paths.cache_dir()
     if _goes_elsewhere():
-        return Finding("model cache", True, ELSEWHERE)
+        return Finding(_("model cache"), True, _(ELSEWHERE, name=URL_VARIABLE))
     try:
         if model_files.is_cached(cache):
             return Finding(_("model cache"), True, _("cached in {cache}", cache=_short(cache)))
@@ -293,7 +293,7 @@ def service() -> Finding:
 
     data = paths.data_dir()
     if _goes_elsewhere():
-        return Finding("service", True, ELSEWHERE)
+        return Finding(_("service"), True, _(ELSEWHERE, name=URL_VARIABLE))
     running = launcher.find(data)
     if running:
         return Finding(_("service"), True, _("running at {url}, process {pid}", url=running.url, pid=running.pid))

@@ -344,7 +344,9 @@ def reset(service: Service, workspace: str) -> None:
         refused = None if code == 200 else json.loads(body)["message"]
     except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException) as error:
         reason = error or type(error).__name__
-        raise LauncherError(f"The service at {service.url} does not answer ({reason}).") from None
+        raise LauncherError(
+            _("The service at {url} does not answer ({reason}).", url=service.url, reason=reason)
+        ) from None
     if refused is not None:
         raise LauncherError(refused)
 
