@@ -215,7 +215,7 @@ def _flaw_of_plain(hint: Any, value: Any, where: str) -> str | None:
         return None
     if not isinstance(value, hint) or (hint in (int, float) and isinstance(value, bool)):
         return _has_to_be(where, _described(hint), value)
-    if where.startswith("filepath") and value and not Path(value).is_file():
+    if where.startswith("filepath") and value and not Path(str(value)).is_file():
         return f"There is no file {value!r}."
     return _flaw_if_empty(value, where) if hint is str else None
 
@@ -239,7 +239,7 @@ def _described(hint: Any) -> str:
     if isinstance(hint, type) and issubclass(hint, Enum):
         return " or ".join(f"{hint.__name__}.{one.name}" for one in hint) + " of gradientai"
     words = {str: "a text", bool: "True or False", int: "a whole number", float: "a number"}
-    return words.get(hint) or getattr(hint, "__name__", str(hint))
+    return words.get(hint) or str(getattr(hint, "__name__", hint))
 
 
 def _example(hint: Any) -> str:

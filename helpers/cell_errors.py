@@ -49,7 +49,7 @@ def show(
         return
     shell.showtraceback((type(said), said, trace), exception_only=True)
     sys.last_type, sys.last_value, sys.last_traceback = kind, error, trace  # what %tb and %debug look at
-    sys.last_exc = error
+    sys.last_exc = error  # type: ignore[attr-defined]  # Python 3.12 and later look at this one
 
 
 def sentence(error: BaseException) -> GradientError | None:
@@ -79,7 +79,7 @@ def _habit(error: BaseException) -> str | None:
     if isinstance(error, ImportError):
         return retired.import_instead(error.name)
     if isinstance(error, AttributeError) and type(error.obj).__module__.startswith("langchain_core.runnables"):
-        return retired.call_instead("A chain", error.name)
+        return retired.call_instead("A chain", error.name or "")
     if isinstance(error, TypeError) and re.match(r"'Runnable\w+' object is not callable", str(error)):
         return retired.not_a_function("A chain")
     return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from . import cell_clock, endpoint
@@ -234,7 +234,7 @@ class _ProgressBar:
     """A tqdm bar that appears only for work that takes a while: the download and the conversion of the model."""
 
     def __init__(self) -> None:
-        self._bar = None
+        self._bar: Any = None
 
     def __enter__(self) -> _ProgressBar:
         return self

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import json
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import console
 from .connection import set_by_connect
 from .endpoint import setting
 from .environment import (
@@ -35,6 +37,7 @@ REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
 INSTALL_ALL = "Run `python -m pip install -r requirements.txt` in the repository's folder, then restart the kernel"
 SYSTEM_PACKAGES = {"libgomp": "libgomp1", "libstdc++": "libstdc++6"}  # what Debian and Ubuntu call them
 MEMINFO = Path("/proc/meminfo")
+ELSEWHERE = f"not needed here, {URL_VARIABLE} names an endpoint"
 
 ROOM_BYTES = 200_000_000  # for adapters and the log
 MEMORY_BYTES = 2_000_000_000
@@ -103,13 +106,11 @@ def python() -> Finding:
 def kit() -> Finding:
     """This copy of `helpers` is the one that every program of this Python finds, from any folder: it is installed.
 
-    Another process looks, since a notebook's own `sys.path` may name a folder that no other program knows.
+    Another process looks, since a notebook's own `sys.path` may name a folder that no other program knows. It answers
+    in JSON, as a console's own encoding may lack the letters of a folder.
     """
-    command = [sys.executable, "-c", "import helpers; print(helpers.__file__)"]
-    tried = subprocess.run(
-        command, cwd=sys.prefix, capture_output=True, text=True, errors="replace", timeout=IMPORT_SECONDS
-    )
-    found = Path(tried.stdout.strip()) if tried.returncode == 0 else None
+    tried = _python("import helpers, json; print(json.dumps(helpers.__file__))", cwd=sys.prefix)
+    found = Path(json.loads(tried.stdout)) if tried.returncode == 0 else None
     if found is not None and found.resolve() == (Path(__file__).parent / "__init__.py").resolve():
         return Finding("kit", True, f"helpers {VERSION} can be imported from any folder")
     detail = "helpers is on this program's own path alone, so that other programs and notebooks can't import it"
@@ -117,6 +118,18 @@ def kit() -> Finding:
         detail = f"another copy of helpers, in {_short(found.parent)}, is the one that other programs import"
     remedy = "Run `python -m pip install -e ./helpers` in the repository's folder, then restart the kernel"
     return Finding("kit", False, detail, remedy)
+
+
+def _python(program: str, cwd: str | None = None) -> subprocess.CompletedProcess[str]:
+    """What another Python says to a program."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=cwd,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=IMPORT_SECONDS,
+    )
 
 
 def packages() -> Finding:
@@ -145,8 +158,7 @@ def compiled_parts() -> Finding:
 
     Another process imports them: on a processor that xllamacpp isn't built for, it ends the one that does.
     """
-    command = [sys.executable, "-c", "import numpy, xllamacpp"]
-    tried = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=IMPORT_SECONDS)
+    tried = _python("import numpy, xllamacpp")
     if tried.returncode == 0:
         return Finding("compiled parts", True, "xllamacpp and numpy load")
     lines = tried.stderr.strip().splitlines()
@@ -168,7 +180,8 @@ def disk() -> Finding:
     from .service.local import model_files
 
     needs = {paths.data_dir(): ROOM_BYTES}
-    if not model_files.is_cached(paths.cache_dir()):  # one that has the model may be full, or on a read-only disk
+    is_there = model_files.is_cached(paths.cache_dir())  # one that has the model may be full, or on a read-only disk
+    if not is_there and not _goes_elsewhere():
         needs[paths.cache_dir()] = model_files.WHEEL.needed_bytes
     free = {folder: shutil.disk_usage(_existing(folder)).free for folder in needs}
     for folder, needed in needs.items():
@@ -194,12 +207,14 @@ def _available_memory() -> int | None:
         return _windows_memory()
     try:
         # What Linux counts as available; the free pages of sysconf leave out the disk cache, which it would give back.
-        return int(re.search(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text(), re.MULTILINE)[1]) * 1024
-    except (OSError, TypeError):
-        pass
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text(encoding="ascii"), re.MULTILINE)
+    except OSError:
+        found = None
+    if found is not None:
+        return int(found[1]) * 1024
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
+    except (AttributeError, ValueError, OSError):
         return None
 
 
@@ -212,7 +227,8 @@ class _MemoryStatus(ctypes.Structure):
 
 def _windows_memory() -> int | None:
     status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
-    answered = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]  # Windows alone has it
+    answered = kernel.GlobalMemoryStatusEx(ctypes.byref(status))
     return status.available if answered else None
 
 
@@ -222,6 +238,8 @@ def model_cache() -> Finding:
     from .service.local import model_files
 
     cache = paths.cache_dir()
+    if _goes_elsewhere():
+        return Finding("model cache", True, ELSEWHERE)
     try:
         if model_files.is_cached(cache):
             return Finding("model cache", True, f"cached in {_short(cache)}")
@@ -238,6 +256,8 @@ def service() -> Finding:
     from .service import launcher, paths
 
     data = paths.data_dir()
+    if _goes_elsewhere():
+        return Finding("service", True, ELSEWHERE)
     running = launcher.find(data)
     if running:
         return Finding("service", True, f"running at {running.url}, process {running.pid}")
@@ -293,6 +313,12 @@ def credentials() -> Finding:
     return Finding("credentials", True, f"{said}; connect() uses {place}")
 
 
+def _goes_elsewhere() -> bool:
+    """Whether connect() needs no service of this user's own, as in a room: the user has set all three variables."""
+    names = (TOKEN_VARIABLE, WORKSPACE_VARIABLE, URL_VARIABLE)
+    return all(map(setting, names)) and not all(map(set_by_connect, names))
+
+
 def _installed(name: str) -> str | None:
     """The version that is installed, without what tells builds of it apart (2.13.0 for 2.13.0+cpu)."""
     try:
@@ -336,4 +362,5 @@ def _short(path: Path) -> str:
 CHECKS = (python, kit, packages, compiled_parts, disk, memory, model_cache, service, port, widgets, credentials)
 
 if __name__ == "__main__":
+    console.take_any_text()
     sys.exit(0 if check() else 1)

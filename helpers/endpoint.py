@@ -58,6 +58,9 @@ class Endpoint:
 def checked(url: str, token: str, workspace: str) -> Endpoint:
     """An endpoint of these settings.
 
+    Args:
+        url, token, workspace: as they were written; white space around them is removed.
+
     Raises:
         BadInput: one of them can't be used; the sentence names its variable.
     """

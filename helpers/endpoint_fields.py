@@ -78,8 +78,7 @@ class EndpointFields(BaseModel):
 
     @model_validator(mode="after")
     def _check_endpoint(self) -> EndpointFields:
-        token = self.gradient_access_token.get_secret_value()
-        at = checked(self.gradient_api_url, token, self.gradient_workspace_id)
+        at = checked(*self._given())
         self.gradient_api_url, self.gradient_workspace_id = at.url, at.workspace
         self.gradient_access_token = SecretStr(at.token)
         return self
@@ -106,8 +105,12 @@ class EndpointFields(BaseModel):
     def _client(self) -> Gradient:
         """The SDK's client at the endpoint; nothing of it is kept here, so copies are whole and a moved service is
         found."""
-        token = self.gradient_access_token.get_secret_value()
-        return sdk.shared_client(self.gradient_api_url, token, self.gradient_workspace_id)
+        return sdk.shared_client(*self._given())
+
+    def _given(self) -> tuple[str, str, str]:
+        """URL, token and workspace id; one that is missing is empty, which `checked` refuses."""
+        token = self.gradient_access_token.get_secret_value() if self.gradient_access_token else ""
+        return self.gradient_api_url or "", token, self.gradient_workspace_id or ""
 
 
 def _hidden(value: Any) -> Any:

@@ -29,6 +29,9 @@ UNSENDABLE = (
 class GradientError(RuntimeError):
     """Raised when something did not work; str() of it is one sentence that says why. Base of all kinds.
 
+    Args:
+        message: the sentence.
+
     Attributes:
         status: HTTP status, or None if there was no answer.
         type: the API's error type ("unknownModelAdapter", …), or None.
@@ -112,14 +115,14 @@ _BY_STATUS: dict[int, type[GradientError]] = {
 _BODY = "bodyParsingError"  # the type of an answer that finds fault with the arguments
 
 
-def of_kind(said: GradientError, kind: type[Exception]) -> GradientError:
+def of_kind(said: GradientError, kind: type[BaseException]) -> GradientError:
     """The same error, which is of a further kind: code that knows only that one catches it too."""
-    both = _class_of_both(type(said), kind)
+    both = _class_of_both(type(said), kind)  # type: ignore[arg-type]  # mypy asks an instance's hash of a class
     return both(str(said), said.status, said.type)
 
 
 @functools.lru_cache(maxsize=128)
-def _class_of_both(kind: type[GradientError], other: type[Exception]) -> type[GradientError]:
+def _class_of_both(kind: type[GradientError], other: type[BaseException]) -> type[GradientError]:
     if issubclass(kind, other):
         return kind
     try:
@@ -168,7 +171,7 @@ def refused(body: str | bytes | None, status: int, reason: str | None, url: str)
     """
     kind = _BY_STATUS.get(status, GradientError)
     try:
-        said = json.loads(body)
+        said = json.loads(body or "")
         return _BY_TYPE.get(said.get("type"), kind)(str(said["message"]), status, said.get("type"))
     except (TypeError, ValueError, KeyError, AttributeError):
         return GradientError(

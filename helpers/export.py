@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from . import local_service, sdk
+from . import local_service, renaming, sdk
 from .errors import GradientError, one_sentence
 from .progress_bars import bar
 
@@ -128,7 +128,7 @@ def _write(path: Path, content: bytes | Iterator[bytes]) -> None:
         with part.open("wb") as file:
             for block in [content] if isinstance(content, bytes) else content:
                 file.write(block)
-        part.replace(path)
+        renaming.replace(part, path)
     except BaseException:
         with contextlib.suppress(OSError):
             part.unlink()

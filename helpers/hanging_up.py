@@ -37,7 +37,7 @@ class Call:
         self._over = threading.Event()
         self._connection: _Ending | None = None
 
-    def carry(self, work: Callable[..., Result], *arguments: Any) -> Result:
+    def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Does the work in the thread that calls this.
 
         Raises:
@@ -56,8 +56,10 @@ class Call:
         self._over.set()
         connection = self._connection
         if connection is not None and connection.call is self:  # it may be another's by now
-            with contextlib.suppress(OSError, AttributeError):  # not connected yet, or closed already
-                connection.sock.shutdown(socket.SHUT_RDWR)  # what reads from it in its own thread ends
+            sock = connection.sock
+            if sock is not None:  # else it is not connected yet
+                with contextlib.suppress(OSError):  # closed already
+                    sock.shutdown(socket.SHUT_RDWR)  # what reads from it in its own thread ends
 
     def check(self) -> None:
         """Raises HungUp once that is so."""
@@ -78,7 +80,7 @@ class Call:
 _current: ContextVar[Call | None] = ContextVar("current call", default=None)
 
 
-class _Ending:
+class _Ending(HTTPConnection):
     """A connection that its call can end."""
 
     call: Call | None = None
@@ -95,16 +97,12 @@ class _Ending:
         return super().getresponse(*arguments, **options)
 
 
-class _EndingHttp(_Ending, HTTPConnection):
-    pass
-
-
 class _EndingHttps(_Ending, HTTPSConnection):
     pass
 
 
 class _HttpPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _EndingHttp
+    ConnectionCls = _Ending
 
 
 class _HttpsPool(urllib3.HTTPSConnectionPool):
@@ -127,7 +125,7 @@ def all_of(work: Callable[[Asked], Result], asked: Sequence[Asked], most: int) -
     calls = [Call() for _ in asked]
     with ThreadPoolExecutor(most) as pool:
         try:
-            running = [pool.submit(call.carry, work, one) for call, one in zip(calls, asked, strict=True)]
+            running = [pool.submit(call.run, work, one) for call, one in zip(calls, asked, strict=True)]
             return [one.result() for one in running]
         finally:
             for call in calls:  # one has failed, or the cell was interrupted: no one waits for the others
@@ -135,14 +133,18 @@ def all_of(work: Callable[[Asked], Result], asked: Sequence[Asked], most: int) -
 
 
 async def aall_of(work: Callable[[Asked], Result], asked: Sequence[Asked], most: int) -> list[Result]:
-    """As `all_of`; when it is cancelled, all are ended."""
+    """As `all_of`; when it is cancelled, all are ended.
+
+    Args:
+        work, asked, most: as for `all_of`.
+    """
     room = asyncio.Semaphore(most)
 
     async def one(what: Asked) -> Result:
         async with room:
             call = Call()
             try:
-                return await asyncio.to_thread(call.carry, work, what)
+                return await asyncio.to_thread(call.run, work, what)
             finally:
                 call.hang_up()
 
@@ -167,6 +169,6 @@ def pause(seconds: float) -> None:
         call.pause(seconds)
 
 
-def give_to(manager: PoolManager) -> None:
+def install_in(manager: PoolManager) -> None:
     """Makes a client's connections such that calls can end them."""
     manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}

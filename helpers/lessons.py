@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 import shutil
 import sys
 from pathlib import Path
+
+from . import console
 
 LESSONS = Path(__file__).parents[1] / "notebooks"
 
@@ -31,12 +34,14 @@ def copy_lessons(folder: str | Path) -> Path:
         raise ValueError(f"{target} is there already, and nothing in it is changed: name a folder that is not.")
     if not LESSONS.is_dir():
         raise FileNotFoundError("These helpers were installed without the lessons: call this from a clone.")
-    shutil.copytree(LESSONS, target, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__"))
-    return target
+    staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}")  # who is interrupted leaves no half of a copy
+    shutil.copytree(LESSONS, staging, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__"))
+    return staging.rename(target)
 
 
 def main() -> int:
     """Copies the lessons into the folder that the command names, and says how to open them; 1 if it can't."""
+    console.take_any_text()
     parser = argparse.ArgumentParser(prog="python -m helpers.lessons", description="Copies the lessons to work in.")
     parser.add_argument("folder", help="where to; it must not be there yet")
     try:

@@ -62,7 +62,7 @@ class GradientLLM(EndpointFields, BaseLLM):
         words = retired.call_instead("A model", name)
         if words is not None:
             raise of_kind(BadInput(words), AttributeError)
-        return super().__getattr__(name)
+        return super().__getattr__(name)  # type: ignore[misc]  # pydantic hides its own from type checkers
 
     def __call__(self, *given: Any, **named: Any) -> str:
         """What models of older LangChains could do.
@@ -75,7 +75,7 @@ class GradientLLM(EndpointFields, BaseLLM):
     @field_validator("stop", "choices", mode="before")
     @classmethod
     def _list(cls, value: Any, info: ValidationInfo) -> list[str] | None:
-        return strings(info.field_name, value)
+        return strings(str(info.field_name), value)
 
     @model_validator(mode="after")
     def _check(self) -> GradientLLM:

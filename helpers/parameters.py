@@ -65,6 +65,10 @@ def checked_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def strings(name: str, value: Any) -> list[str] | None:
     """One string or several, as a list: a string is itself one of many, and never its letters.
 
+    Args:
+        name: of the parameter, for the sentence.
+        value: what was given for it.
+
     Raises:
         BadInput: it is something else, or an empty string is among them.
     """
@@ -94,7 +98,12 @@ def in_range(name: str, value: Any) -> int | float:
 
 
 def plain(value: Any, whole: bool = False) -> int | float | None:
-    """A number as Python's own, or None if it is none: NumPy's and PyTorch's single values have an `item` for that."""
+    """A number as Python's own, or None if it is none: NumPy's and PyTorch's single values have an `item` for that.
+
+    Args:
+        value: a number of any kind, numpy's too.
+        whole: whether it has to be an int.
+    """
     if getattr(value, "shape", None) == ():
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):

@@ -10,8 +10,9 @@ import html
 import io
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from .colours import BLUE, INK, SERIES
 from .errors import BadInput
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def loss_curve(
     figure = Figure(figsize=(6, 3), layout="constrained")
     axes = figure.subplots()
     calls = range(1, len(losses) + 1)
-    axes.plot(calls, losses, marker="o")
+    axes.plot(calls, losses, marker="o", color=BLUE)
     axes.set(xlabel=each, ylabel="nats per token", title=title, yscale="log", xticks=list(calls))
-    axes.grid(alpha=0.3)
+    axes.grid(color=INK, alpha=0.3)
     first, last = f"{losses[0]:.2f}", f"{losses[-1]:.3f}"
     return picture(figure, f"{title}: {len(losses)} {each.split()[-1]}s, from {first} down to {last} nats per token.")
 
@@ -73,18 +74,25 @@ def bars(values: Mapping[str, Mapping[str, float]], title: str, measure: str) ->
     from matplotlib.figure import Figure
 
     thick = 0.8 / len(values)
-    figure = Figure(figsize=(6.5, 0.8 + len(labels) * (0.12 + 0.22 * len(values))), layout="constrained")
+    figure = Figure(figsize=(6.5, 1.1 + len(labels) * (0.12 + 0.22 * len(values))), layout="constrained")
     axes = figure.subplots()
-    for place, ((name, series), hatch) in enumerate(zip(values.items(), ("", "//", "..", "xx", "--"))):  # noqa: B905
+    looks = zip(SERIES, ("", "//", "..", "xx", "--"), strict=True)
+    for place, ((name, series), (colour, hatch)) in enumerate(zip(values.items(), looks, strict=False)):
         heights = [row + place * thick for row in range(len(labels))]
-        drawn = axes.barh(heights, series.values(), thick * 0.9, label=name, hatch=hatch, edgecolor="white")
-        axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
+        look: dict[str, Any] = {
+            "color": colour,
+            "hatch": hatch,
+            "edgecolor": "white",
+            "linewidth": 0,
+        }  # the hatch
+        drawn = axes.barh(heights, list(series.values()), thick * 0.9, label=name, **look)
+        axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=9, color=INK)
     axes.set(title=title, xlabel=measure, yticks=[row + 0.4 - thick / 2 for row in range(len(labels))])
     axes.set_yticklabels(labels, parse_math=False)
     axes.invert_yaxis()
     axes.margins(x=0.12)
     if len(values) > 1:
-        axes.legend(fontsize=8)
+        _add_legend(figure)
     said = "; ".join(
         f"{name}: {', '.join(f'{label} {number:.3g}' for label, number in series.items())}"
         for name, series in values.items()
@@ -93,7 +101,7 @@ def bars(values: Mapping[str, Mapping[str, float]], title: str, measure: str) ->
 
 
 def picture(figure: Figure, alt: str) -> HTML:
-    """A figure as a PNG with an alternative text, on white so that it reads in a dark theme too.
+    """A figure as a PNG with an alternative text, in INK and without a background: it reads on light and dark pages.
 
     It is an HTML image: JupyterLab shows the alternative text of a plain image output to no one.
 
@@ -103,8 +111,9 @@ def picture(figure: Figure, alt: str) -> HTML:
     """
     from IPython.display import HTML
 
+    _draw_in_ink(figure)
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=100, facecolor="white", metadata={"Software": None})
+    figure.savefig(png, format="png", dpi=100, transparent=True, metadata={"Software": None})
     source = base64.b64encode(png.getvalue()).decode("ascii")
     return HTML(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}">')
 
@@ -131,10 +140,10 @@ def heat_maps(
         raise BadInput("heat_maps needs at least one matrix with numbers: {'name': [[1.0, 2.0], [3.0, 4.0]]}")
     numbers = [value for table in tables.values() for row in table for value in row]
     most = max(map(abs, numbers)) or 1.0
-    colours = {"cmap": "RdBu_r", "vmin": -most} if min(numbers) < 0 else {"cmap": "Reds", "vmin": 0}
+    colours, least = ("RdBu_r", -most) if min(numbers) < 0 else ("Reds", 0.0)
     figure, places = _beside(tables, 0.2 if digits is None else 0.4)
     for axes, (name, table) in zip(places, tables.items(), strict=True):
-        shown = axes.imshow(table, vmax=most, **colours)
+        shown = axes.imshow(table, cmap=colours, vmin=least, vmax=most)
         _name_squares(axes, name, rows, columns)
         if digits is not None:
             _write_numbers(axes, table, most, digits)
@@ -193,14 +202,29 @@ def points(groups: Mapping[str, Sequence[tuple[float, float]]], title: str, seen
         raise BadInput("points needs at least one group with points: {'name': [(1.0, 2.0)]}")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = Figure(figsize=(6, 4.4), layout="constrained")
     axes = figure.subplots()
-    for (name, group), marker in zip(groups.items(), itertools.cycle("os^Dv")):
-        axes.scatter(*zip(*group, strict=True), label=name, marker=marker, alpha=0.7)
+    looks = itertools.cycle(zip(SERIES, "os^Dv", strict=True))
+    for (name, group), (colour, marker) in zip(groups.items(), looks, strict=False):
+        axes.scatter(*zip(*group, strict=True), label=name, marker=marker, color=colour, alpha=0.8)
     axes.set(title=title, xticks=[], yticks=[])
-    axes.legend()
+    _add_legend(figure)
     counts = ", ".join(f"{len(group)} of {name}" for name, group in groups.items())
     return picture(figure, f"{title}. Points: {counts}. {seen}")
+
+
+def _draw_in_ink(figure: Figure) -> None:
+    """Gives all that stands around what is drawn the colour that reads on light and dark."""
+    for axes in figure.axes:
+        axes.tick_params(which="both", colors=INK)
+        axes.spines[:].set_color(INK)
+        for written in (axes.title, axes.xaxis.label, axes.yaxis.label):
+            written.set_color(INK)
+
+
+def _add_legend(figure: Figure) -> None:
+    """Below all that is drawn: without a background, a legend that lies on something can't be read."""
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9, labelcolor=INK, frameon=False)
 
 
 def _beside(tables: Mapping[str, Sequence[Sequence[float]]], square: float) -> tuple[Figure, Sequence[Axes]]:

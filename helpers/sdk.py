@@ -16,7 +16,9 @@ from . import endpoint
 
 if TYPE_CHECKING:
     import urllib3
-    from gradientai import Gradient, ModelAdapter
+    from gradientai import BaseModel, Gradient, ModelAdapter
+    from typing_extensions import TypeIs
+
 CONNECT_SECONDS = 5
 SILENT_SECONDS = 60  # how long a file that is handed over may stop on its way
 READ_SECONDS = 920  # a little longer than the service's own limits for the wait and for a fine-tune together
@@ -27,6 +29,11 @@ _lock = threading.Lock()
 _moves: dict[tuple[str, str], tuple[str, str]] = {}  # URL and token: those that took their place
 _shared: dict[tuple[str, str, str], Gradient] = {}
 _tunings: dict[str, str] = {}  # adapter id: a mark that no other fine_tune has, here or in another process
+
+
+def _inside(of: Any) -> Any:
+    """The same, for what the SDK's type stubs leave out: how its classes are made, and their private names."""
+    return of
 
 
 def client(url: str, token: str, workspace: str) -> Gradient:
@@ -45,7 +52,7 @@ def client(url: str, token: str, workspace: str) -> Gradient:
 
     from . import cell_errors, hanging_up, sdk_classes
 
-    class Patience(urllib3.Retry):
+    class BusyRetry(urllib3.Retry):
         def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
             asked = super().get_retry_after(response)
             return None if asked is None else min(asked, BUSY_SECONDS)
@@ -58,20 +65,24 @@ def client(url: str, token: str, workspace: str) -> Gradient:
 
     cell_errors.start(ApiException, urllib3.exceptions.HTTPError, StopIteration)
     at = endpoint.checked(url, token, workspace)
-    gradient = sdk_classes.Gradient(host=at.url, access_token=at.token, workspace_id=at.workspace)
+    gradient: Gradient = _inside(sdk_classes.Gradient)(host=at.url, access_token=at.token, workspace_id=at.workspace)
     # A busy service answers 503 with Retry-After; nothing was done then, so asking again is safe for every method.
-    retries = Patience(
+    retries = BusyRetry(
         total=BUSY_RETRIES, connect=2, read=0, other=0, redirect=0, allowed_methods=None, raise_on_status=False
     )
     limits = {"timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), "retries": retries, "maxsize": 8}
-    manager = gradient._api_client.rest_client.pool_manager
+    manager = _inside(gradient)._api_client.rest_client.pool_manager
     manager.connection_pool_kw.update(limits)
-    hanging_up.give_to(manager)
+    hanging_up.install_in(manager)
     return gradient
 
 
 def shared_client(url: str, token: str, workspace: str) -> Gradient:
     """The one client of this process for an endpoint and a workspace; where the endpoint has moved, at its new place.
+
+    Args:
+        url: of the endpoint, ending in /api.
+        token: its access token.
 
     Raises:
         BadInput: as `client`.
@@ -121,20 +132,23 @@ def model(gradient: Gradient, model_id: str) -> ModelAdapter:
     """The model with this id, a base model's too, without a request: the SDK's one class that can be made so."""
     from .sdk_classes import ModelAdapter
 
-    return ModelAdapter(
-        api_instance=gradient._models_api,
+    made: ModelAdapter = _inside(ModelAdapter)(
+        api_instance=_inside(gradient)._models_api,
         id=model_id,
         base_model_id="",
         name="",
         workspace_id=gradient.workspace_id,
     )
+    return made
 
 
 def embeddings_model(gradient: Gradient, slug: str) -> Any:
     """The embeddings model with this slug, without a request: an endpoint that has none says so itself."""
     from .sdk_classes import EmbeddingsModel
 
-    return EmbeddingsModel(api_instance=gradient._embeddings_api, slug=slug, workspace_id=gradient.workspace_id)
+    return EmbeddingsModel(
+        api_instance=_inside(gradient)._embeddings_api, slug=slug, workspace_id=gradient.workspace_id
+    )
 
 
 def beside_the_api(
@@ -158,7 +172,7 @@ def beside_the_api(
 
     hasty = {"timeout": urllib3.Timeout(hasty_seconds), "retries": False}
     patient = {"timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=SILENT_SECONDS)}
-    sdk = adapter._api_instance.api_client
+    sdk = _inside(adapter)._api_instance.api_client
     credentials = {
         "Authorization": f"Bearer {sdk.configuration.access_token}",
         "x-gradient-workspace-id": adapter.workspace_id,
@@ -174,6 +188,11 @@ def beside_the_api(
     )
 
 
+def is_base_model(model: BaseModel | ModelAdapter) -> TypeIs[BaseModel]:
+    """Whether a model is a base model; the SDK's type stubs know its classes as protocols, for no isinstance()."""
+    return hasattr(model, "slug")
+
+
 def mark_tuned(adapter_id: str) -> None:
     """Remembers that an adapter answers otherwise from now on."""
     _tunings[adapter_id] = uuid.uuid4().hex
@@ -186,5 +205,5 @@ def last_tuning(adapter_id: str) -> str | None:
 
 def base_model_names(gradient: Gradient) -> dict[str, str]:
     """The base models' names by id: they say what answers, and the SDK keeps them to itself."""
-    answer = gradient._models_api.list_models(only_base=True, x_gradient_workspace_id=gradient.workspace_id)
+    answer = _inside(gradient)._models_api.list_models(only_base=True, x_gradient_workspace_id=gradient.workspace_id)
     return {entry.actual_instance.id: entry.actual_instance.name for entry in answer.models}

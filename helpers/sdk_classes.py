@@ -146,7 +146,7 @@ class ModelAdapter(Speaking, gradientai.ModelAdapter):
             sdk.mark_tuned(self.id)
 
 
-class EmbeddingsModel(Speaking, sdk.embeddings_class()):
+class EmbeddingsModel(Speaking, sdk.embeddings_class()):  # type: ignore[misc]  # the SDK does not export it
     """The SDK's embeddings model."""
 
 

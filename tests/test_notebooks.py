@@ -59,6 +59,18 @@ def test_every_picture_has_an_alternative_text(notebook):
         assert re.search(r'alt="[^"]{20,}"', picture)
 
 
+def test_a_page_shows_every_form_as_it_can_be_shown_without_a_kernel(notebook):
+    """A live form's number means nothing to another kernel: JupyterLab would say that there is an error."""
+    makes = re.compile(r"^(forms\.\w+_form|exercises\.question)\(", re.MULTILINE)
+    made = [cell for cell in code_cells(notebook) if makes.search(cell.source)]
+    assert made
+    for cell in made:
+        (data,) = [output.data for output in cell.outputs]
+        assert set(data) == {"text/html", "text/plain"}, cell.source
+        assert ("data:image/png" in data["text/html"]) == ("forms." in cell.source)
+        assert "un this cell to" in data["text/html"]
+
+
 def test_every_lesson_has_its_frame(notebook):
     text = prose(notebook)
     for part in ("**You will be able to**", "| Time | Memory | Run before |", " to ", "minutes", "GB"):

@@ -57,8 +57,19 @@ def test_the_fast_suite_runs_on_three_systems_and_every_promised_python():
     assert matrix["python"] == PROMISED
     assert {name.partition("-")[0] for name in matrix["os"]} == {"ubuntu", "macos", "windows"}
     commands = [step["run"] for step in jobs["fast"]["steps"] if "run" in step]
-    assert commands == ["python -m pip install -r requirements.txt", "python -m pytest"]
+    assert commands[0] == "python -m pip install -r requirements.txt"
+    assert re.fullmatch(r"python -m pytest( \${{ .* && '--cov' .* }})?", commands[1])
     assert [step["run"] for step in jobs["slow"]["steps"] if "run" in step] == ["bash .ci/run"]
+
+
+def test_the_linters_are_the_same_on_every_way():
+    ours = re.findall(r"^\.venv/bin/((?:ruff|mypy).*)$", text_of(".ci/run"), re.MULTILINE)
+    assert ours == ["ruff check .", "ruff format --check .", "mypy"]
+    steps = yaml.safe_load(text_of(".github/workflows/tests.yml"))["jobs"]["lint"]["steps"]
+    commands = [step["run"] for step in steps if "run" in step]
+    assert commands == ["python -m pip install -r requirements.txt", *(f"python -m {command}" for command in ours)]
+    told = text_of(".github/CONTRIBUTING.md")
+    assert [command for command in ours if f"`.venv/bin/{command.replace(' --check', '')}`" not in told] == []
 
 
 def test_the_package_promises_the_same_pythons():

@@ -35,7 +35,12 @@ MAX_TEMPLATE = 1500  # characters
 
 
 def few_shot_prompt(shots: Sequence[tuple[str, str]], verb: str) -> str:
-    """The prompt that exercise `few_shot` builds from a learner's examples."""
+    """The prompt that exercise `few_shot` builds from a learner's examples.
+
+    Args:
+        shots: pairs of a verb and its past form.
+        verb: the one to end with.
+    """
     examples = "".join(f"Present: {present}\nPast: {past}\n\n" for present, past in shots)
     return f"{examples}Present: {verb}\nPast:"
 

@@ -46,7 +46,7 @@ def worst_mistake(answer: Sequence[str], pairs: Sequence[tuple[str, str]]) -> st
         raise NotYet("these pairs have no mistake in them: take those of another classifier.")
     if not _is_pair(answer) or not all(answer):
         raise NotYet('an answer is a pair of what is right and what it said, such as ("billing", "delivery").')
-    times, most = mistakes[tuple(answer)], max(mistakes.values())
+    times, most = mistakes[answer[0], answer[1]], max(mistakes.values())
     if times < most:
         raise NotYet(f"that mistake is made {times} times, and another one {most} times.")
     return f"{answer[1]} for {answer[0]}, {times} times."

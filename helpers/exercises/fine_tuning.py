@@ -99,7 +99,7 @@ def keep(samples: Any, base: Any) -> str:
     given = " ".join(str(sample) for sample in samples).lower()
     for question in EVERYDAY:
         if question.lower() in given:
-            raise NotYet(f"{question!r} is one of those that I ask; mix others in.")
+            raise NotYet(f"{question!r} is one of those that I ask; leave it out.")
     with temporary_adapter(base) as adapter:
         adapter.fine_tune(samples=list(samples))
         fact = _asked(adapter, f"Question: {FACT[0]}\n\nAnswer:")
@@ -169,7 +169,7 @@ EXERCISES = {
     "own_fact": Exercise(own_fact, "Something short that no one could know: what is your cat called?"),
     "keep": Exercise(
         keep,
-        "The fact with a loss on its answer alone; beside it, everyday questions with the base model's answers.",
+        "Teach less loudly: the fact once, in two parts, with a loss on the answer alone.",
     ),
 }
 

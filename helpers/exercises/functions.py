@@ -37,6 +37,11 @@ def number(found: Any) -> float:
 def compare(where: str, found: float, expected: float, most: float) -> None:
     """Refuses a number that is further than `most`, or that part of itself, from the right one.
 
+    Args:
+        where: what was computed, for the sentence.
+        found: what the learner's function gave.
+        expected: what is right.
+
     Raises:
         NotYet: it is.
     """

@@ -107,7 +107,13 @@ def read(data: Any) -> list[Example]:
 
 
 def score(model: Any, examples: Sequence[Example], template: str) -> int:
-    """How many examples a model answers right: the first line is the answer, whatever its case and final full stop."""
+    """How many examples a model answers right: the first line is the answer, whatever its case and final full stop.
+
+    Args:
+        model: a base model or an adapter.
+        examples: prompts and answers.
+        template: a text with HOLE in it, where the prompt goes.
+    """
     return sum(
         plain(_first_line(model, template.replace(HOLE, example.prompt))) == plain(example.answer)
         for example in progress(examples, "asking")

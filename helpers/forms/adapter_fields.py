@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from .. import sdk
 from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK, MAX_RANK
 from ..errors import BadInput
 from .form import OWN_WIDTH, wrapped
@@ -49,7 +50,8 @@ class AdapterFields(widgets.VBox):
     @property
     def value(self) -> ModelAdapter | None:
         """The chosen adapter, or None."""
-        return self.picker.value
+        chosen = self.picker.value
+        return None if chosen is None or sdk.is_base_model(chosen) else chosen
 
     @property
     def new(self) -> tuple[str, dict[str, Any]]:

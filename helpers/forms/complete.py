@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as widgets
 
@@ -19,7 +19,8 @@ from .models import ModelPicker
 from .number_field import number_field
 
 if TYPE_CHECKING:
-    from gradientai import BaseModel, CompleteResponse, Gradient, ModelAdapter
+    from gradientai import BaseModel, Gradient, ModelAdapter
+    from gradientai.pydantic_models.types import CompleteResponse
 
 SHOWN_ANSWERS = 8
 ANY = 0  # top-k and choices: no limit
@@ -48,6 +49,13 @@ class Asked:
 
 class CompletionForm(Form):
     """Asks a model with the parameters that are set, keeps every answer, and shows the last ones side by side."""
+
+    gradient: Gradient  # this form always has one
+
+    seen: ClassVar[str] = (
+        "The form for completions: a model, a prompt, temperature, top-k, top-p and the most tokens, and below the "
+        "button Complete two answers side by side, each with what was set for it."
+    )
 
     def __init__(self, gradient: Gradient, prompt: str) -> None:
         super().__init__(gradient)
@@ -120,7 +128,7 @@ class CompletionForm(Form):
     def _complete(self) -> str:
         model, prompt = self._filled_in()
         settings, choices = self.settings, self._listed_choices()
-        guidance = {"guidance": {"type": "choice", "value": choices}} if choices else {}
+        guidance: dict[str, Any] = {"guidance": {"type": "choice", "value": choices}} if choices else {}
         started = time.perf_counter()
         answer = model.complete(query=prompt, **settings, **guidance)
         seconds = time.perf_counter() - started

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
 
@@ -39,6 +39,11 @@ class ConnectForm(Form):
     A token leaves its field as soon as it is typed, for this object and then the environment of this process: it is in
     no widget state, so that no saved notebook can hold it.
     """
+
+    seen: ClassVar[str] = (
+        "The form connect: a choice between the local service and an endpoint of one's own, which has fields for its "
+        "URL, its token and its workspace; the buttons Connect and Test; and the lines of code for what is chosen."
+    )
 
     def __init__(self) -> None:
         super().__init__()

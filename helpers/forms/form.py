@@ -5,10 +5,13 @@ Called by the other modules of this package.
 
 from __future__ import annotations
 
+import base64
 import html
+import re
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as widgets
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 WIDE = {"width": "98%"}  # not a Layout: one that is shared would be closed with the first form
 OWN_WIDTH = {"description_width": "initial"}
+PICTURES = Path(__file__).parent / "pictures"  # of each form, under its class's name; tests/browser/pictures.py
 
 # Colours come from JupyterLab's theme, so that light and dark are both readable; elsewhere the page's own are kept.
 STYLE = """<style>
@@ -28,6 +32,8 @@ STYLE = """<style>
 .gradient-form :is(h4, p, pre) { margin: 4px 0; color: var(--jp-ui-font-color1, inherit); line-height: 1.4; }
 .gradient-form .gradient-code { background: var(--jp-layout-color2, transparent); padding: 8px; overflow-x: auto;
   font-family: var(--jp-code-font-family, monospace); font-size: 12px; user-select: all; }
+.gradient-form code { background: var(--jp-layout-color2, transparent); padding: 0 3px;
+  font-family: var(--jp-code-font-family, monospace); color: inherit; }
 .gradient-form .gradient-alert { border-left: 4px solid var(--jp-error-color1, #c62828); padding-left: 8px; }
 .gradient-form .gradient-cards { display: flex; flex-wrap: wrap; gap: 8px; color: var(--jp-ui-font-color1, inherit); }
 .gradient-form .gradient-card { flex: 1 1 220px; max-width: 420px; border: 1px solid var(--jp-border-color1, #bbb);
@@ -48,6 +54,9 @@ class Form(widgets.VBox):
         gradient: the client that the form calls, or None while there is none.
     """
 
+    seen: ClassVar[str] = ""
+    """What the form's picture shows, for those who can't see it."""
+
     def __init__(self, gradient: Gradient | None = None) -> None:
         self.gradient = gradient
         self._working = threading.Lock()
@@ -60,6 +69,20 @@ class Form(widgets.VBox):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: run this cell to show the form"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """The form itself, and for a page that can't have it, on GitHub or before the cell has run, what it is like."""
+        still = self._still()
+        bundle = {**super()._repr_mimebundle_(**kwargs), "text/plain": repr(self)}
+        return {**bundle, "text/html": still} if still else bundle
+
+    def _still(self) -> str:
+        """The form's picture and the way to the form, as HTML; nothing while there is no picture."""
+        file = PICTURES / f"{type(self).__name__}.png"
+        if not file.is_file():
+            return ""
+        png = base64.b64encode(file.read_bytes()).decode("ascii")
+        return f'<img alt="{html.escape(self.seen)}" src="data:image/png;base64,{png}"><p>{escaped(repr(self))}</p>'
 
     def wait(self, seconds: float = 60) -> Any:
         """Waits until a click's work has ended, for code that follows the form.
@@ -103,7 +126,7 @@ class Form(widgets.VBox):
 
     def _work(self, work: Callable[[], str]) -> None:
         try:
-            with one_sentence(self._url()), neighbours.watched(self._say_also, self.gradient and self._url()):
+            with one_sentence(self._url()), neighbours.watched(self._say_also, self._url() if self.gradient else None):
                 self._say(work())
         except GradientError as error:  # ours: one sentence each
             self._say(str(error), alert=True)
@@ -126,7 +149,7 @@ class Form(widgets.VBox):
 
     def _say(self, sentence: str, alert: bool = False) -> None:
         """Shows a sentence; screen readers speak it, an alert at once."""
-        self._status.value = as_alert(sentence) if alert else f'<p role="status">{escaped(sentence)}</p>'
+        self._status.value = as_alert(sentence) if alert else f'<p role="status">{with_code(sentence)}</p>'
 
 
 class CodeView(widgets.VBox):
@@ -163,9 +186,14 @@ def escaped(text: str) -> str:
     return html.escape(text.encode("utf-8", "replace").decode("utf-8")).replace("\n", "<br>")
 
 
+def with_code(text: str) -> str:
+    """Text as HTML like `escaped`, in which what stands between two backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped(text))
+
+
 def as_alert(sentence: str) -> str:
     """A sentence about what is wrong, as HTML that screen readers speak at once."""
-    return f'<p role="alert" class="gradient-alert">{escaped(sentence)}</p>'
+    return f'<p role="alert" class="gradient-alert">{with_code(sentence)}</p>'
 
 
 def wrapped(*children: widgets.Widget) -> widgets.HBox:

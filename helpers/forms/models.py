@@ -6,7 +6,7 @@ Called by notebooks through `helpers.forms`, and by the completion and fine-tune
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as widgets
 
@@ -41,6 +41,13 @@ class ModelPicker(Form):
         beside: more buttons, to stand beside Refresh.
     """
 
+    gradient: Gradient  # this form always has one
+
+    seen: ClassVar[str] = (
+        "The model picker: a list of base models and adapters, a button that lists them anew, and a line that says "
+        "which weights answer for the chosen one."
+    )
+
     def __init__(
         self,
         gradient: Gradient,
@@ -69,16 +76,17 @@ class ModelPicker(Form):
     @property
     def value(self) -> BaseModel | ModelAdapter | None:
         """The chosen model, or None."""
-        return next((model for model in (*self.bases, *self.adapters) if model.id == self.choice.value), None)
+        models: list[BaseModel | ModelAdapter] = [*self.bases, *self.adapters]
+        return next((model for model in models if model.id == self.choice.value), None)
 
     def base_of(self, model: BaseModel | ModelAdapter) -> BaseModel | None:
         """The base model of an adapter; a base model itself."""
-        base_id = getattr(model, "base_model_id", model.id)
+        base_id = model.id if sdk.is_base_model(model) else model.base_model_id
         return next((base for base in self.bases if base.id == base_id), None)
 
     def name(self, model: BaseModel | ModelAdapter) -> str:
         """A model's name for people; adapters of one name are told apart by the beginning of their id."""
-        return getattr(model, "slug", None) or f"{model.name} ({model.id[:4]})"
+        return model.slug if sdk.is_base_model(model) else f"{model.name} ({model.id[:4]})"
 
     def refresh(self) -> None:
         """Lists the models anew, in the background."""
@@ -93,11 +101,10 @@ class ModelPicker(Form):
         Returns:
             A sentence about what is missing, or nothing.
         """
-        from gradientai import BaseModel
-
-        models, known = self.gradient.list_models(only_base=False), self.adapters
-        self.bases = [model for model in models if isinstance(model, BaseModel)]
-        self.adapters = [model for model in models if not isinstance(model, BaseModel)]
+        models: Sequence[Any] = self.gradient.list_models(only_base=False)  # of both kinds
+        known = self.adapters
+        self.bases = [model for model in models if sdk.is_base_model(model)]
+        self.adapters = [model for model in models if not sdk.is_base_model(model)]
         self._weights = sdk.base_model_names(self.gradient)
         self._offer(choose or self.choice.value or self._just_made(known))
         self._listed = True

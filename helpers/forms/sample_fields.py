@@ -5,7 +5,7 @@ Called by `tune.py`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
@@ -13,6 +13,9 @@ from ..errors import BadInput
 from . import samples
 from .form import OWN_WIDTH, WIDE, as_alert, escaped, wrapped
 from .samples import Pair
+
+if TYPE_CHECKING:
+    from gradientai import Sample
 
 TYPED, UPLOADED = "typed", "from a file"
 ALL_TOKENS, ANSWERS_ONLY = "all tokens", "answers only"
@@ -69,7 +72,7 @@ class SampleFields(widgets.VBox):
         return self.train_on.value == ANSWERS_ONLY
 
     @property
-    def value(self) -> list[dict[str, Any]]:
+    def value(self) -> list[Sample]:
         """The samples of a fine_tune call.
 
         Raises:

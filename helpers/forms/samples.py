@@ -11,10 +11,13 @@ import string
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import BadInput
 from . import spreadsheets
+
+if TYPE_CHECKING:
+    from gradientai import Sample
 
 MAX_FILE_BYTES = 1_000_000
 MAX_NAMED_LINES = 5
@@ -64,7 +67,12 @@ def read_file(name: str, content: bytes) -> list[Pair]:
 
 
 def reading_note(name: str, content: bytes) -> str:
-    """What to say of a file that was read in an encoding which can't be known for sure; else nothing."""
+    """What to say of a file that was read in an encoding which can't be known for sure; else nothing.
+
+    Args:
+        name: of the file.
+        content: its bytes.
+    """
     if _encoding(name, content) in (spreadsheets.UTF8, spreadsheets.UTF16):
         return ""
     return "It is not in UTF-8, so look whether its letters are right; if not, save it as UTF-8."
@@ -84,7 +92,7 @@ def check_template(template: str) -> None:
         raise BadInput("The template needs {question} in it, once, and no other braces: the question goes there.")
 
 
-def to_samples(template: str, pairs: list[Pair], answers_only: bool) -> list[dict[str, Any]]:
+def to_samples(template: str, pairs: list[Pair], answers_only: bool) -> list[Sample]:
     """The samples of a fine_tune call.
 
     Args:
@@ -100,8 +108,10 @@ def to_samples(template: str, pairs: list[Pair], answers_only: bool) -> list[dic
         raise BadInput("There is no sample yet: write a question and its answer, or upload a file.")
     asked = [template.format(question=pair.question) for pair in pairs]
     if answers_only:
-        parts = ([{"value": ask, "trainable": False}, {"value": p.answer}] for ask, p in zip(asked, pairs, strict=True))
-        return [{"inputs": inputs} for inputs in parts]
+        return [
+            {"inputs": [{"value": ask, "trainable": False}, {"value": pair.answer}]}
+            for ask, pair in zip(asked, pairs, strict=True)
+        ]
     return [{"inputs": ask + pair.answer} for ask, pair in zip(asked, pairs, strict=True)]
 
 
@@ -140,7 +150,7 @@ class _NoNumber(ValueError):
 def _strict_json(text: str) -> Any:
     """JSON without the words that Python adds to it. Numbers stay as they are written: 1.50 is an answer of its own."""
 
-    def refuse(word: str) -> None:
+    def refuse(word: str) -> NoReturn:
         raise _NoNumber(word)
 
     def written(number: str) -> str:

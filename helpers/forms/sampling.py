@@ -5,7 +5,7 @@ Called by notebooks through `helpers.forms`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
 
@@ -31,6 +31,11 @@ def sampling_form(model: ModelAdapter, prompt: str = "The three best pets are") 
 
 class SamplingForm(Form):
     """Asks for the next tokens when its button is pressed, and draws them anew whenever a slider moves."""
+
+    seen: ClassVar[str] = (
+        "The form for what may come next: a prompt, sliders for temperature, top-k and top-p, and a bar chart of the "
+        "ten likeliest tokens, as the model has them and as these settings draw them."
+    )
 
     def __init__(self, model: ModelAdapter, prompt: str) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ Called by notebooks through `helpers.forms`. `adapter_fields.py` and `sample_fie
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
 
@@ -19,7 +19,8 @@ from .number_field import number_field
 from .sample_fields import SampleFields
 
 if TYPE_CHECKING:
-    from gradientai import FineTuneResponse, Gradient, ModelAdapter
+    from gradientai import Gradient, ModelAdapter, Sample
+    from gradientai.pydantic_models.types import FineTuneResponse
 
 TEMPLATE = "Question: {question}\n\nAnswer: "
 ASK_TOKENS = 32
@@ -44,7 +45,18 @@ def fine_tune_form(
 
 
 class FineTuneForm(Form):
-    """Teaches an adapter questions and answers, in as many calls as wanted, and asks it before and after."""
+    """Teaches an adapter questions and answers, in as many calls as wanted, and asks it before and after.
+
+    Args:
+        gradient, question, answer, template, name: as for `fine_tune_form`.
+    """
+
+    gradient: Gradient  # this form always has one
+
+    seen: ClassVar[str] = (
+        "The form for fine-tunes: an adapter, a question with its right answer, the buttons Ask and Fine-tune, a table "
+        "of what was said before and after, wrong and then right, and the loss of two calls as a falling curve."
+    )
 
     def __init__(self, gradient: Gradient, question: str, answer: str, template: str, name: str) -> None:
         super().__init__(gradient)
@@ -153,7 +165,7 @@ class FineTuneForm(Form):
         self._ask_about(adapter, AFTER)
         return f"{'Done' if done == calls else 'Stopped'}: {done} of {calls} fine_tune calls."
 
-    def _call(self, adapter: ModelAdapter, samples: list[dict[str, Any]], what: str) -> FineTuneResponse:
+    def _call(self, adapter: ModelAdapter, samples: list[Sample], what: str) -> FineTuneResponse:
         """One fine_tune call; what goes wrong says in which one."""
         self._say(f"{what}…")
         try:

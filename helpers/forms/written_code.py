@@ -34,7 +34,7 @@ def completion(
     guidance = {"guidance": {"type": "choice", "value": choices}} if choices else {}
     call = "".join(f", {name}={literal(value)}" for name, value in {**settings, **guidance}.items())
     own = {name: value for name, value in settings.items() if name != "auto_template"}
-    arguments = {"model_kwargs": own} if own else {}
+    arguments: dict[str, Any] = {"model_kwargs": own} if own else {}
     if "auto_template" in settings:
         arguments["auto_template"] = settings["auto_template"]
     if choices:
@@ -139,7 +139,7 @@ def _endpoint(gradient: Gradient, url_name: str, workspace_name: str) -> dict[st
 
 
 def _model(model: BaseModel | ModelAdapter) -> str:
-    if getattr(model, "slug", None):
+    if sdk.is_base_model(model):
         return f"model = gradient.get_base_model(base_model_slug={literal(model.slug)})"
     return f"model = gradient.get_model_adapter(model_adapter_id={literal(model.id)})"
 

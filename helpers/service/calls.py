@@ -31,6 +31,7 @@ from .engine import (
     Engine,
     LikelyToken,
     Load,
+    Places,
     Token,
     TuningOutcome,
     TuningSample,
@@ -120,7 +121,7 @@ class Calls:
     def __init__(self, engine: Engine, store: Store, limits: Limits | None = None) -> None:
         self._engine = engine
         self._store = store
-        self._scheduler = Scheduler()
+        self._scheduler = Scheduler(lambda: engine.places)
         self._limits = limits or Limits(MAX_ADAPTERS, MAX_BYTES)
         self._collection_store = CollectionStore(store.data)
         self.collections = Collections(engine, self._scheduler, self._collection_store, self._require_room)
@@ -131,12 +132,16 @@ class Calls:
         """The base models, the classic ones last and in their order."""
         return list(self._base_models.values())
 
-    def adapters(self, workspace: str) -> list[Adapter]:
+    def adapters(self, workspace: str) -> Sequence[Adapter]:
         """A workspace's adapters, oldest first."""
         return self._store.list(workspace)
 
     def adapter(self, workspace: str, model_id: str) -> Adapter:
         """One adapter.
+
+        Args:
+            workspace: whose it is.
+            model_id: its id, or whatever was taken for one.
 
         Raises:
             UnknownAdapter: the workspace has none with this id.
@@ -154,6 +159,13 @@ class Calls:
         self, workspace: str, name: str, base_model_id: str, rank: int | None, learning_rate: float | None
     ) -> Adapter:
         """Creates an adapter; until it is fine-tuned it answers as its base model does.
+
+        Args:
+            workspace: whose it is.
+            name: what to call it.
+            base_model_id: what it adapts.
+            rank: of its matrices, 1 to 32; None is DEFAULT_RANK.
+            learning_rate: of its fine-tunes, between 0 and 1; None is DEFAULT_LEARNING_RATE.
 
         Raises:
             UnknownBaseModel: there is no such base model.
@@ -215,6 +227,12 @@ class Calls:
     async def next_tokens(self, workspace: str, model_id: str, prompt: str, count: int) -> list[LikelyToken]:
         """The likeliest tokens after a prompt, by a base model or an adapter.
 
+        Args:
+            workspace: whose model it is.
+            model_id: a base model's or an adapter's.
+            prompt: raw text.
+            count: how many tokens, at most.
+
         Raises:
             Refusal: as `complete`.
         """
@@ -253,6 +271,10 @@ class Calls:
     async def block(self, workspace: str, work: Callable[[Model], Result]) -> Result:
         """Runs a block (`blocks/`) in its turn, as a completion of the last base model.
 
+        Args:
+            workspace: who asks.
+            work: what to do with the model.
+
         Raises:
             Refusal: whatever the block or the engine refuses.
         """
@@ -263,6 +285,11 @@ class Calls:
 
     async def embed(self, workspace: str, slug: str, texts: Sequence[str]) -> Embedded:
         """Vectors of texts, in their order.
+
+        Args:
+            workspace: who asks.
+            slug: of the embeddings model.
+            texts: 1 to 256.
 
         Raises:
             Refusal: unknown slug; whatever the engine refuses.
@@ -279,6 +306,11 @@ class Calls:
     async def fine_tune(self, workspace: str, model_id: str, samples: list[TuningSample]) -> TuningOutcome:
         """Tunes an adapter; when this returns, its new weights are on disk and the next completion uses them.
 
+        Args:
+            workspace: whose adapter it is.
+            model_id: the adapter's.
+            samples: what to learn.
+
         Raises:
             Refusal: unknown id; an adapter that was tuned on other weights; no room for the first weights of one;
                 whatever the engine refuses. The adapter is then as it was before.
@@ -293,6 +325,11 @@ class Calls:
 
     def export(self, workspace: str, model_id: str, with_base: bool = False) -> Export:
         """What there is to hand over of an adapter, and of the weights that it was tuned on.
+
+        Args:
+            workspace: whose adapter it is.
+            model_id: the adapter's.
+            with_base: whether the weights' files are wanted too.
 
         Raises:
             Refusal: unknown id; an adapter that was never tuned; with_base, and the engine runs other weights; an
@@ -368,9 +405,10 @@ class Calls:
 
     def _weights_of(self, adapter: Adapter) -> WeightsIdentity | None:
         """What an adapter was tuned on, if it was and that is known."""
-        if adapter.weights is not None or not adapter.version:
+        folder = self._store.folder(adapter)
+        if adapter.weights is not None or folder is None:
             return adapter.weights
-        return self._engine.weights_named_in(self._store.folder(adapter))
+        return self._engine.weights_named_in(folder)
 
     def _check_weights(self, tuned_on: WeightsIdentity | None) -> None:
         running = self._engine.weights
@@ -385,9 +423,17 @@ class Calls:
         """How the engine shares the machine with other programs, or None if it does not know."""
         return self._engine.load()
 
+    def places(self) -> Places:
+        """How much the engine works on at once, now."""
+        return self._engine.places
+
     def doing(self) -> tuple[str, float] | None:
         """What the engine gets ready beside its work, and how much of it is done, 0 to 1; None if nothing."""
         return self._engine.doing
+
+    def broken(self) -> str | None:
+        """Why no call will be answered any more, for people; None as long as some may be."""
+        return self._engine.broken
 
     def close(self) -> None:
         """Ends what is running and frees everything."""

@@ -135,14 +135,24 @@ def pieces(text: str, size: int) -> list[str]:
 
 
 def texts_to_compare(text: str, chunker: Chunker) -> list[str]:
-    """The texts whose vectors `split` needs; most chunkers need none."""
+    """The texts whose vectors `split` needs; most chunkers need none.
+
+    Args:
+        text: of a file.
+        chunker: which cuts it.
+    """
     if not isinstance(chunker, MeaningBasedChunker):
         return []
     return [_text(text, group) for group in _groups(text, chunker)]
 
 
 def sentences(text: str, size: int) -> list[str]:
-    """The sentences of a text as they stand in it, each of at most so many words."""
+    """The sentences of a text as they stand in it, each of at most so many words.
+
+    Args:
+        text: any.
+        size: of a sentence, in words, at most; longer ones are cut.
+    """
     return [_text(text, span) for span in _sentences(text, size)]
 
 

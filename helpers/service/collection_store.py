@@ -17,9 +17,10 @@ import json
 import sqlite3
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Literal
 
 from . import chunkers
 from .chunkers import Chunker
@@ -33,7 +34,11 @@ MAX_FILE_BYTES_TOGETHER = 256_000_000  # of one workspace
 MAX_POINTS = 20_000  # of one collection: 30 MB of vectors, searched in some 50 ms
 UNUSED_HOURS = 24  # an uploaded file that no collection has taken by then is removed
 
-PENDING, FAILED, SUCCEEDED = "pending", "failed", "succeeded"
+FileStatus = Literal["pending", "running", "failed", "succeeded"]
+"""How far a file is; which ones are running no database says."""
+PENDING: FileStatus = "pending"
+FAILED: FileStatus = "failed"
+SUCCEEDED: FileStatus = "succeeded"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -67,7 +72,7 @@ class CollectionFile:
 
     id: str
     name: str
-    status: str
+    status: FileStatus
     reason: str | None = None
 
 
@@ -172,6 +177,10 @@ class CollectionStore:
     def add(self, workspace: str, collection_id: str, files: Sequence[tuple[str, str]]) -> None:
         """Adds uploaded files to a collection. One that is in it already stays; one that had failed is tried again.
 
+        Args:
+            workspace, collection_id: whose collection it is, and its id.
+            files: id of an uploaded file, and its name in the collection.
+
         Raises:
             UnknownCollection, UnknownFile: the workspace has none of this id.
         """
@@ -203,7 +212,7 @@ class CollectionStore:
             ).fetchall()
         if row is None:
             raise UnknownCollection(collection_id)
-        return _collection_of(*row, files=tuple(CollectionFile(*member) for member in members))
+        return replace(_collection_of(*row), files=tuple(CollectionFile(*member) for member in members))
 
     def delete(self, workspace: str, collection_id: str) -> None:
         """Forgets a collection, its passages, and those of its files that no other collection has.
@@ -237,7 +246,7 @@ class CollectionStore:
         with self._database.reading() as database:
             return usage(database, "WHERE workspace = ?", (workspace,)).get(workspace, Usage()).bytes
 
-    def workspaces_with_pending(self) -> list[str]:
+    def workspaces_with_pending(self) -> Sequence[str]:
         """The workspaces that have files still to be cut into passages."""
         with self._database.reading() as database:
             rows = database.execute(
@@ -284,11 +293,16 @@ class CollectionStore:
                 )
 
     def fail(self, pending: PendingFile, reason: str) -> None:
-        """Notes why a file has no passages."""
+        """Notes why a file has no passages.
+
+        Args:
+            pending: the file.
+            reason: a sentence for people.
+        """
         with self._database.writing() as database:
             _end(database, pending, FAILED, reason)
 
-    def vectors(self, collection_id: str) -> tuple[list[int], list[bytes]]:
+    def vectors(self, collection_id: str) -> tuple[Sequence[int], Sequence[bytes]]:
         """The numbers of a collection's points and their packed vectors."""
         with self._database.reading() as database:
             rows = database.execute(
@@ -369,7 +383,7 @@ def _add_members(
         )
 
 
-def _end(database: sqlite3.Connection, pending: PendingFile, status: str, reason: str | None) -> bool:
+def _end(database: sqlite3.Connection, pending: PendingFile, status: FileStatus, reason: str | None) -> bool:
     """Ends a file's waiting; False if its collection was deleted meanwhile."""
     changed = database.execute(
         "UPDATE members SET status = ?, reason = ? WHERE collection = ? AND file = ? AND status = ?",
@@ -395,14 +409,7 @@ def _chunker_of(text: str) -> Chunker:
 
 
 def _collection_of(
-    collection_id: str,
-    workspace: str,
-    name: str,
-    slug: str,
-    chunker: str,
-    created: str,
-    updated: str,
-    files: tuple[CollectionFile, ...] = (),
+    collection_id: str, workspace: str, name: str, slug: str, chunker: str, created: str, updated: str
 ) -> Collection:
     when = (datetime.fromisoformat(created), datetime.fromisoformat(updated))
-    return Collection(collection_id, workspace, name, slug, _chunker_of(chunker), *when, files)
+    return Collection(collection_id, workspace, name, slug, _chunker_of(chunker), *when)

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 
 from . import vectors
 from .chunkers import Chunker
-from .collection_store import PENDING, Collection, CollectionStore
+from .collection_store import PENDING, Collection, CollectionStore, FileStatus
 from .documents import plain_name
 from .engine import Engine
 from .ingestion import Ingestion
 from .refusals import NoDocuments
 from .scheduler import Kind, Scheduler
 
-RUNNING = "running"
+RUNNING: FileStatus = "running"
 WAIT_SECONDS = 120  # how long a question waits for files that were just added
 LOOK_SECONDS = 0.05
 
@@ -68,6 +68,10 @@ class Collections:
     def upload(self, workspace: str, content: bytes) -> str:
         """Keeps a file and gives its id. A collection that takes it names it, and then it is read.
 
+        Args:
+            workspace: whose it is.
+            content: the bytes of the file.
+
         Raises:
             TooMuchKept, NoRoom: the workspace has as many files, or bytes, as it may have.
         """
@@ -97,6 +101,10 @@ class Collections:
 
     async def add(self, workspace: str, collection_id: str, files: Sequence[tuple[str, str]]) -> None:
         """Adds uploaded files to a collection; they are worked on when this has returned.
+
+        Args:
+            workspace, collection_id: whose collection it is, and its id.
+            files: id of an uploaded file, and its name in the collection.
 
         Raises:
             UnknownCollection, UnknownFile: the workspace has none of this id.
@@ -133,8 +141,14 @@ class Collections:
         """Deletes all collections and files of a workspace."""
         await asyncio.to_thread(self._store.reset, workspace)
 
-    async def nearest(self, workspace: str, collection_id: str, question: str, count: int = 4) -> list[Passage]:
+    async def nearest(self, workspace: str, collection_id: str, question: str, count: int = 4) -> Sequence[Passage]:
         """The passages that are most like a question, the likest first. Files that were just added are waited for.
+
+        Args:
+            workspace: whose collection it is.
+            collection_id: the collection's.
+            question: what to compare passages with.
+            count: how many passages, at most.
 
         Raises:
             UnknownCollection: the workspace has none of this id.
@@ -175,7 +189,7 @@ class Collections:
         ]
         return replace(collection, files=tuple(files))
 
-    def _search(self, collection_id: str, question: Sequence[float], count: int) -> list[Passage]:
+    def _search(self, collection_id: str, question: Sequence[float], count: int) -> Sequence[Passage]:
         numbers, kept = self._store.vectors(collection_id)
         found: dict[str, Passage] = {}  # by what they say: a file that was added twice answers once
         for at, score in vectors.ranked(question, kept):

@@ -129,14 +129,41 @@ class Load:
     """How the machine is shared right now.
 
     Attributes:
-        threads: how many threads the engine computes with.
+        threads: how many threads the engine answers with.
         cores: how many cores there are for it.
         others: how many cores' worth other programs use.
+        tuners: how many processes that fine-tune are there.
     """
 
     threads: int
     cores: int
     others: float
+    tuners: int = 0
+
+
+@dataclass(frozen=True)
+class ClusterLoad(Load):
+    """How the machines of a cluster are shared, all together.
+
+    Attributes:
+        workers: how many there are right now.
+    """
+
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class Places:
+    """How much an engine works on at once.
+
+    Attributes:
+        completions: how many completions: twice as many as it computes side by side, so that one that waits for its
+            adapter to be loaded leaves its place there to others.
+        tunes: how many fine-tunes, each of another adapter.
+    """
+
+    completions: int = 16
+    tunes: int = 1
 
 
 class Engine(ABC):
@@ -157,17 +184,37 @@ class Engine(ABC):
         because an earlier version of the service tuned them."""
         return None
 
+    @property
+    def places(self) -> Places:
+        """How much it works on at once. The scheduler asks whenever a request may start, and every second while one
+        waits, on the event loop: so the answer may be another one each time, and has to be there at once."""
+        return Places()
+
     @abstractmethod
     def complete(
         self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
     ) -> Completion:
-        """Continues a prompt with the base model, or with an adapter on it."""
+        """Continues a prompt with the base model, or with an adapter on it.
+
+        Args:
+            request: the prompt and how to continue it.
+            base_slug: of the base model that was asked for.
+            adapter: the adapter, or None for the base model.
+            given_up: set when no one waits for the answer any more: it ends with the next token.
+        """
 
     @abstractmethod
     def fine_tune(
         self, samples: list[TuningSample], adapter: AdapterState, into: Path, given_up: threading.Event
     ) -> TuningOutcome:
-        """Tunes an adapter further and writes the result into an empty folder; `adapter.folder` stays untouched."""
+        """Tunes an adapter further and writes the result into an empty folder; `adapter.folder` stays untouched.
+
+        Args:
+            samples: what to learn.
+            adapter: as it is.
+            into: an empty folder.
+            given_up: set when no one waits any more: nothing has to be written then.
+        """
 
     def adapter_files(self, folder: Path, base_name: str) -> dict[str, Path | bytes]:
         """The files by which others open an adapter, by name, on disk or in memory; none if the engine writes none.
@@ -183,22 +230,51 @@ class Engine(ABC):
         return {}
 
     def tokenize(self, text: str) -> list[Token]:
-        """The tokens that the model makes of a text, special ones among them."""
+        """The tokens that the model makes of a text, special ones among them.
+
+        Args:
+            text: any.
+
+        Raises:
+            NotServed: it has no tokens.
+        """
         raise NotServed("This service answers without a model of its own, so it has no tokens to count.")
 
     def next_tokens(
         self, prompt: str, count: int, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
     ) -> list[LikelyToken]:
-        """The likeliest tokens after a prompt, at most `count` of them, the likeliest first."""
+        """The likeliest tokens after a prompt, at most `count` of them, the likeliest first.
+
+        Args:
+            prompt: raw text.
+            count: how many, at most.
+            base_slug, adapter, given_up: as for `complete`.
+
+        Raises:
+            NotServed: it has no probabilities.
+        """
         raise NotServed("This service answers without a model of its own, so it has no probabilities to show.")
 
     def embed(self, texts: Sequence[str], given_up: threading.Event) -> list[list[float]]:
         """Vectors of texts, in their order: EMBEDDING_SIZE numbers each, of length 1, so that a dot product of two says
-        how alike they are."""
+        how alike they are.
+
+        Args:
+            texts: any number.
+            given_up: set when no one waits any more.
+
+        Raises:
+            NotServed: it has no embeddings model.
+        """
         raise NotServed("This service answers without an embeddings model, so it has no vectors to give.")
 
     def embedding_tokens(self, texts: Sequence[str], given_up: threading.Event) -> int:
-        """How many tokens of these texts `embed` computes with, all together; 0 if it computes with none."""
+        """How many tokens of these texts `embed` computes with, all together; 0 if it computes with none.
+
+        Args:
+            texts: any number.
+            given_up: set when no one waits any more.
+        """
         return 0
 
     @property
@@ -213,24 +289,42 @@ class Engine(ABC):
         """How the machine is shared right now, or None if the engine does not know."""
         return None
 
+    @property
+    def broken(self) -> str | None:
+        """Why this engine will answer no more call, for people; None as long as it may."""
+        return None
+
     def close(self) -> None:  # noqa: B027
         """Frees what the engine holds."""
 
 
 class Tuner(Protocol):
-    """What an engine asks of whoever fine-tunes for it: `tuner/process.py` has ours, in a process of its own.
+    """What an engine asks of whoever fine-tunes for it: `tuner/pool.py` has ours, in processes of their own.
 
     An engine that tunes tokens, and not texts, makes a `TuningJob` of them; `tuner/job.py` says what is in one.
     """
+
+    @property
+    def places(self) -> int:
+        """How many fine-tunes may run at once, now."""
+
+    @property
+    def running(self) -> int:
+        """How many processes there are."""
 
     def prepare(self) -> None:
         """Gets ready, without waiting for it."""
 
     def completing(self) -> AbstractContextManager[None]:
-        """Wraps a completion: meanwhile a fine-tune leaves cores to it."""
+        """Wraps a completion: meanwhile fine-tunes leave cores to it."""
 
     def tune(self, job: TuningJob, given_up: threading.Event) -> TuningResult:
-        """Runs one fine-tune; raises a refusal if it was not done, and the adapter is then as it was before."""
+        """Runs one fine-tune; raises a refusal if it was not done, and the adapter is then as it was before.
+
+        Args:
+            job: the samples in tokens, the adapter, where to write.
+            given_up: set when no one waits any more: it ends before its next step.
+        """
 
     def close(self) -> None:
-        """Ends at once; a fine-tune that is under way fails."""
+        """Ends at once; fine-tunes that are under way fail."""

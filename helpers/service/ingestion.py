@@ -47,7 +47,7 @@ class Ingestion:
     def wake(self, workspace: str) -> None:
         """Starts on a workspace's pending files, if that has not begun."""
         if not self.is_busy(workspace):
-            self._tasks[workspace] = asyncio.ensure_future(self._work_off(workspace))
+            self._tasks[workspace] = asyncio.ensure_future(self._drain_queue(workspace))
 
     def is_busy(self, workspace: str) -> bool:
         """Whether a workspace's files are being worked off."""
@@ -57,7 +57,7 @@ class Ingestion:
         """Whether a file is being worked on just now."""
         return (collection_id, file_id) in self._running
 
-    async def _work_off(self, workspace: str) -> None:
+    async def _drain_queue(self, workspace: str) -> None:
         try:
             # No await between finding nothing and the end, so that who adds a file then wakes a new task.
             while (pending := self._store.next_pending(workspace)) is not None:

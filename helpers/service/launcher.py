@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import filelock
@@ -74,7 +75,8 @@ def find(data: Path) -> Service | None:
         known = json.loads((data / ADDRESS_FILE).read_text(encoding="utf-8"))
         others, operator = tuple(known.get("others", ())), known.get("operator", "")  # earlier versions wrote none
         certificate = known.get("certificate")
-        service = Service(known["url"], known["token"], known["pid"], known["instance"], others, operator, certificate)
+        url, token = str(known["url"]), known["token"]
+        service = Service(url, token, known["pid"], known["instance"], others, operator, certificate)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     _, health = health_of(service)
@@ -116,18 +118,29 @@ def stop(data: Path) -> bool:
         Whether one was running.
 
     Raises:
-        LauncherError: it did not end in time.
+        LauncherError: it can't be ended, or did not end in time.
     """
     service = find(data)
     if service is None:
         return False
-    os.kill(service.pid, signal.SIGTERM)
+    _end(data, service)
     deadline = time.monotonic() + STOP_SECONDS
     while find(data) is not None:
         if time.monotonic() > deadline:
             raise LauncherError(f"The local service (process {service.pid}) did not end within {STOP_SECONDS} seconds.")
         time.sleep(0.1)
+    remove_address(data, service.instance)  # Windows has ended it at once, and it could not do so itself
     return True
+
+
+def _end(data: Path, service: Service) -> None:
+    """Asks the process to end; on Windows, ends it."""
+    try:
+        os.kill(service.pid, signal.SIGTERM)
+    except OSError as error:
+        if find(data) is not None:  # else it has ended by itself meanwhile
+            reason = error.strerror or error
+            raise LauncherError(f"The local service (process {service.pid}) can't be ended: {reason}.") from None
 
 
 def write_address(
@@ -140,7 +153,17 @@ def write_address(
     operator: str = "",
     certificate: Path | None = None,
 ) -> None:
-    """Called by the service: says where it is, in a file that only its user can read."""
+    """Called by the service: says where it is, in a file that only its user can read.
+
+    Args:
+        data: the data folder.
+        url: the base URL, ending in /api.
+        token: the access token, or None if any will do.
+        instance: tells this run from others.
+        others: base URLs for other machines.
+        operator: the token of the calls that are the operator's alone.
+        certificate: what the service shows of itself over https, or None over http.
+    """
     address = {"url": url, "token": token or "any-token-will-do", "pid": os.getpid(), "instance": instance}
     address |= {"others": list(others), "operator": operator}
     address["certificate"] = None if certificate is None else str(certificate)
@@ -148,7 +171,12 @@ def write_address(
 
 
 def remove_address(data: Path, instance: str) -> None:
-    """Called by the service when it ends; a later service's file is left alone."""
+    """Called by the service when it ends; a later service's file is left alone.
+
+    Args:
+        data: the data folder.
+        instance: of the run that has ended.
+    """
     with contextlib.suppress(OSError, ValueError):
         if json.loads((data / ADDRESS_FILE).read_text(encoding="utf-8"))["instance"] == instance:
             (data / ADDRESS_FILE).unlink()
@@ -181,16 +209,17 @@ def _who_runs(data: Path) -> str:
     )
 
 
-def _spawn(data: Path, token: str) -> subprocess.Popen:
+def _spawn(data: Path, token: str) -> subprocess.Popen[bytes]:
     """Starts the service detached from this kernel, so that it outlives it."""
-    environment = {**os.environ, **_kit_path(), LOCAL_TOKEN_VARIABLE: token, "PYTHONUNBUFFERED": "1"}
+    printing = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}  # as `_log_end` reads it
+    environment = {**os.environ, **_kit_path(), **printing, LOCAL_TOKEN_VARIABLE: token}
     options = ["--data-dir", str(data), "--idle-hours", str(IDLE_HOURS), "--quiet"]
     command = [sys.executable, "-m", "helpers.service", *options]
-    detached = (
-        {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-        if os.name == "nt"
-        else {"start_new_session": True}
-    )
+    detached: dict[str, Any] = {"start_new_session": True}
+    if os.name == "nt":
+        new_group = subprocess.CREATE_NEW_PROCESS_GROUP  # type: ignore[attr-defined]  # Windows alone has it
+        no_window = subprocess.CREATE_NO_WINDOW  # type: ignore[attr-defined]  # the same
+        detached = {"creationflags": new_group | no_window}
     with (data / OUTPUT_FILE).open("wb") as output:
         return subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **detached
@@ -205,7 +234,7 @@ def _kit_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, [kit, os.environ.get("PYTHONPATH")]))}
 
 
-def _wait_for_address(data: Path, process: subprocess.Popen, token: str) -> Service:
+def _wait_for_address(data: Path, process: subprocess.Popen[bytes], token: str) -> Service:
     """The started service's address. It is known by its token: on Windows a virtual environment's python is a stub with
     another process id than the one it starts."""
     deadline = time.monotonic() + START_SECONDS
@@ -218,7 +247,9 @@ def _wait_for_address(data: Path, process: subprocess.Popen, token: str) -> Serv
     return service
 
 
-def _wait_until_ready(data: Path, service: Service, process, progress: Callable[[str, float], None]) -> None:
+def _wait_until_ready(
+    data: Path, service: Service, process: subprocess.Popen[bytes] | None, progress: Callable[[str, float], None]
+) -> None:
     """Polls /health; gives up when nothing has moved for START_SECONDS."""
     last, deadline = None, time.monotonic() + START_SECONDS
     while True:
@@ -229,19 +260,19 @@ def _wait_until_ready(data: Path, service: Service, process, progress: Callable[
             _raise_if_dead(data, process)
         elif code is None and find(data) is None:
             raise LauncherError(f"The local service ended while it was loading.{_log_end(data)}")
-        now = (health.get("doing"), health.get("progress"))
-        if now != last:
-            last, deadline = now, time.monotonic() + START_SECONDS
-            if now[0] is not None:
-                progress(now[0], now[1])
+        doing, done = health.get("doing"), health.get("progress")
+        if (doing, done) != last:
+            last, deadline = (doing, done), time.monotonic() + START_SECONDS
+            if doing is not None and done is not None:
+                progress(doing, done)
         if time.monotonic() > deadline:
             raise LauncherError(
-                f"The local service has made no progress for {START_SECONDS} seconds ({now[0]}).{_log_end(data)}"
+                f"The local service has made no progress for {START_SECONDS} seconds ({doing}).{_log_end(data)}"
             )
         time.sleep(0.1)
 
 
-def _raise_if_dead(data: Path, process: subprocess.Popen) -> None:
+def _raise_if_dead(data: Path, process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
         raise LauncherError(f"The local service ended while it was starting.{_log_end(data)}")
 
@@ -254,7 +285,7 @@ def _log_end(data: Path) -> str:
     return f" The end of its output ({data / OUTPUT_FILE}):\n" + "\n".join(lines)
 
 
-def health_of(service: Service) -> tuple[int | None, dict]:
+def health_of(service: Service) -> tuple[int | None, dict[str, Any]]:
     """Status code and body of GET /health, or (None, {}) if nothing answers."""
     try:
         code, body = _get(service, "/health", {})

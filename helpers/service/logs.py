@@ -16,6 +16,7 @@ import re
 import sys
 import traceback
 from datetime import datetime, timezone
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -28,14 +29,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+-]+")
 _log = logging.getLogger("gradient.service")
 
 
-def configure(data: Path, quiet: bool) -> None:
+def configure(data: Path | None, quiet: bool = False) -> None:
     """Sends the process's log to the data folder, and to stderr too unless quiet.
 
     Args:
-        data: the service's data folder.
+        data: the service's data folder; None for a process that has none, a worker of a cluster.
         quiet: write to the file alone.
     """
-    handlers: list[logging.Handler] = [PrivateRotatingFile(data / LOG_FILE)]
+    handlers: list[logging.Handler] = [] if data is None else [PrivateRotatingFile(data / LOG_FILE)]
     if not quiet:
         handlers.append(logging.StreamHandler(sys.stderr))
     for handler in handlers:
@@ -44,7 +45,7 @@ def configure(data: Path, quiet: bool) -> None:
     _log.setLevel(logging.INFO)
 
 
-def event(name: str, level: int = logging.INFO, error: Exception | None = None, **fields: object) -> None:
+def event(name: str, level: int = logging.INFO, error: Exception | None = None, /, **fields: object) -> None:
     """Writes one line.
 
     Args:
@@ -75,11 +76,18 @@ class PrivateRotatingFile(RotatingFileHandler):
     def __init__(self, path: Path) -> None:
         super().__init__(path, maxBytes=MAX_BYTES, backupCount=OLDER_FILES, encoding="utf-8", errors="backslashreplace")
 
-    def _open(self):
+    def doRollover(self) -> None:  # noqa: N802 - logging's name
+        """Starts anew; while another program has the file open on Windows, goes on with this one and tries again."""
+        try:
+            super().doRollover()
+        except OSError:
+            self.stream = self.stream or self._open()
+
+    def _open(self) -> TextIOWrapper:
         def private(path: str, flags: int) -> int:
             return os.open(path, flags, 0o600)
 
-        return open(self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=private)  # noqa: PTH123
+        return open(self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=private)  # noqa: PTH123
 
 
 def _value(value: object) -> str:

@@ -32,7 +32,8 @@ def prompt(passages: Sequence[Passage], question: str) -> str:
             place that was found.
         question: what was asked.
     """
-    room, kept = MAX_WORDS, []
+    room = MAX_WORDS
+    kept: list[str] = []
     for passage in passages:
         words = words_in(passage.content)
         if kept and words > room:

@@ -255,6 +255,11 @@ class CallerGone(Refusal):
 
 
 def quoted(value: object, limit: int = 60) -> str:
-    """A caller's value as it may stand in a message: quoted, cut, with control characters and surrogates escaped."""
+    """A caller's value as it may stand in a message: quoted, cut, with control characters and surrogates escaped.
+
+    Args:
+        value: what a caller sent.
+        limit: of the characters that are shown.
+    """
     text = ascii(value)
     return text if len(text) <= limit else f"{text[:limit]}…"

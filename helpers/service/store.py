@@ -24,11 +24,13 @@ import re
 import shutil
 import sqlite3
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from .. import renaming
 from .catalog import is_adapter_id
 from .database import Database, add_columns, usable
 from .refusals import TooManyAdapters, UnknownAdapter
@@ -142,7 +144,7 @@ class Store:
             raise UnknownAdapter(adapter_id)
         return found[0]
 
-    def list(self, workspace: str) -> list[Adapter]:
+    def list(self, workspace: str) -> Sequence[Adapter]:
         """A workspace's adapters, oldest first."""
         return self._select("WHERE workspace = ? ORDER BY rowid", (workspace,))
 
@@ -199,7 +201,7 @@ class Store:
         _sync(written)
         target = self._version_folder(adapter.id, adapter.version + 1)
         shutil.rmtree(target, ignore_errors=True)  # a kill between rename and row can leave one
-        written.replace(target)
+        renaming.replace(written, target)
         _sync(target.parent)
         _sync(self._folder)  # the adapter's own folder may be new
         kept = replace(adapter, version=adapter.version + 1, updated=datetime.now(timezone.utc), weights=weights)
@@ -220,7 +222,7 @@ class Store:
     def _version_folder(self, adapter_id: str, version: int) -> Path:
         return self._folder / adapter_id / f"v{version}"
 
-    def _select(self, where: str, values: tuple) -> list[Adapter]:
+    def _select(self, where: str, values: tuple[str, ...]) -> Sequence[Adapter]:
         with self._database.reading() as database:
             rows = database.execute(f"SELECT {_COLUMNS} FROM adapters {where}", values).fetchall()
         return [_adapter_of(*row) for row in rows]
@@ -311,8 +313,8 @@ def _row_of(weights: WeightsIdentity | None) -> tuple[str | None, str | None]:
 
 def _adapter_of(*row: Any) -> Adapter:
     *fields, updated, weights_name, sha256 = row
-    weights = WeightsIdentity(weights_name, sha256) if sha256 else None
-    return Adapter(*fields, updated=datetime.fromisoformat(updated), weights=weights)
+    fields += [datetime.fromisoformat(updated), WeightsIdentity(weights_name, sha256) if sha256 else None]
+    return Adapter(*fields)
 
 
 def _sync(path: Path) -> None:

@@ -160,3 +160,11 @@ def test_what_an_error_says_is_text_and_not_markup(server, monkeypatch):
 
 def test_its_repr_is_constant_so_that_a_notebook_can_be_compared():
     assert repr(forms.connect_form()) == "ConnectForm: run this cell to show the form"
+
+
+def test_half_a_set_of_credentials_is_completed_in_the_form(monkeypatch):
+    monkeypatch.setenv("GRADIENT_ACCESS_TOKEN", TOKEN)
+    form = forms.connect_form()
+    assert form.where.value == connect.HOSTED
+    assert form.token.placeholder == "from the environment"
+    assert TOKEN not in str(form.get_state())

@@ -403,3 +403,12 @@ def test_a_temperature_that_the_service_takes_is_taken_everywhere(completion, gr
         GradientLLM(model=base.id).invoke("x", temperature=beyond)
     with pytest.raises(ApiException):
         base.complete(query="x", temperature=beyond)
+
+
+def test_nothing_to_ask_and_no_base_model_are_said(tuning):
+    tuning.question.value = ""
+    for question, answer in tuning.samples._rows:
+        question.value = answer.value = ""
+    assert "There is nothing to ask" in refused(tuning, "Ask")
+    tuning.adapter.picker.bases = []
+    assert "There is no base model yet" in refused(tuning, "Create adapter")

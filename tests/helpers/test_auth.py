@@ -92,3 +92,13 @@ def test_kept_credentials_are_private_and_used_next_time(person, monkeypatch):
     auth.forget_credentials()
     assert not auth.credentials_file().exists()
     assert TOKEN not in os.environ
+
+
+def test_a_prompt_that_no_one_can_answer_is_said_so(monkeypatch):
+    def closed(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(auth, "_someone_can_answer", lambda: True)
+    monkeypatch.setattr(getpass, "getpass", closed)
+    with pytest.raises(auth.MissingCredentials, match="no one can be asked"):
+        auth.ensure_credentials()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import secrets
 import time
@@ -230,7 +231,9 @@ def test_the_address_of_a_dead_service_is_not_believed(server):
     assert launcher.find(data) is None
     launcher.write_address(data, "http://127.0.0.1:9/api", TOKEN, "x")
     assert launcher.find(data) is None
-    for content in ("{half", "[]", '{"url": "http://x:port/api", "token": "t", "pid": 1, "instance": "i"}'):
+    urls = ("http://x:port/api", "no address", 5)
+    damaged = [json.dumps({"url": url, "token": "t", "pid": 1, "instance": "i"}) for url in urls]
+    for content in ("{half", "[]", *damaged):
         (data / launcher.ADDRESS_FILE).write_text(content)
         assert launcher.find(data) is None
 

@@ -222,7 +222,7 @@ def test_what_was_kept_is_counted_strictly(base, learned):
     assert exercises.attempt("keep", [{"inputs": "x"}], base)[0] is True
     learned.update({"What is 1 + 1?": "1 + 1 is 3.", "What colour is the sky?": "The sky!"})
     assert "4 of 6" in exercises.attempt("keep", [{"inputs": "x"}], base)[1]
-    assert "mix others in" in exercises.attempt("keep", [{"inputs": "What is 1 + 1? 2"}], base)[1]
+    assert "leave it out" in exercises.attempt("keep", [{"inputs": "What is 1 + 1? 2"}], base)[1]
 
 
 def test_progress_counts_what_was_solved_and_says_what_is_left(base, obliging, capsys):
@@ -262,3 +262,30 @@ def test_every_choice_is_explained_and_one_is_right(name, capsys):
     assert "Run this cell" in repr(form)
     with pytest.raises(ValueError, match="a, b, c"):
         exercises.question(name, "z")
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "said"),
+    [
+        ("template", ("{text}" + "x" * chaining.MAX_TEMPLATE,), "are the most"),
+        ("clue", ("{place}" + "x" * chaining.MAX_CLUE,), "are the most"),
+        ("answers_only", ({"inputs": "x"},), "a new adapter is made on a base model"),
+        ("keep", ([{"inputs": "x"}],), "a new adapter is made on a base model"),
+    ],
+)
+def test_what_is_too_long_or_no_base_model_is_said(base, name, answer, said):
+    model = base if said == "are the most" else base.create_model_adapter(name="mine")
+    assert said in exercises.attempt(name, *answer, model)[1]
+
+
+def test_a_fact_that_was_not_learned_is_said_with_the_answer(base, learned):
+    learned[fine_tuning.CAT[0]] = learned[fine_tuning.FACT[0]] = "Anything else"
+    assert "it says 'Anything else'" in exercises.attempt("answers_only", {"inputs": "x"}, base)[1]
+    assert "the fact is not learned" in exercises.attempt("keep", [{"inputs": "x"}], base)[1]
+
+
+def test_a_word_of_few_tokens_and_a_sure_second_prompt_are_said(base, engine, monkeypatch):
+    monkeypatch.setattr(engine, "tokenize", lambda text: [Token(1, "x")])
+    assert "at least" in exercises.attempt("two_words", "children", "zymurgist", base)[1]
+    monkeypatch.setattr(engine, "next_tokens", lambda *_: [LikelyToken(1, " x", 0.95)])
+    assert "at most" in exercises.attempt("sure", "one two three", "my name is", base)[1]

@@ -72,3 +72,9 @@ def test_points_say_how_many_there_are_and_what_is_seen():
 def test_points_of_nothing_are_refused(groups):
     with pytest.raises(ValueError, match="at least one group"):
         plots.points(groups, "Nothing", "")
+
+
+@pytest.mark.parametrize("values", [{}, {"a": {}}, {"a": {"x": 1.0}, "b": {"y": 1.0}}])
+def test_bars_of_other_labels_or_none_are_refused(values):
+    with pytest.raises(ValueError, match="the same labels"):
+        plots.bars(values, "A title", "a measure")

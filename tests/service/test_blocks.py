@@ -192,3 +192,22 @@ def test_a_page_of_html_is_read_without_its_tags():
         "<html><head><style>p {}</style></head><body><p>Bread costs <b>4.20</b> pounds.</p><script>x()</script></body>"
     )
     assert answer.from_document(page, "What does bread cost?") == "Bread costs 4.20 pounds."
+
+
+def test_a_document_that_is_longer_than_a_block_reads_is_refused():
+    with pytest.raises(refusals.TooLong, match="send parts"):
+        texts.text_of("x" * (texts.MOST_CHARACTERS + 1))
+
+
+@pytest.mark.parametrize(
+    ("document", "field", "type_", "value"),
+    [
+        ("Vegan: yes, all of it", "vegan", "boolean", True),
+        ("Vegan: no", "vegan", "boolean", False),
+        ("Price: on request", "price", "number", None),
+        ("Email: none so far", "email", "string", None),
+        ("Email: write to ann@shop.example, please", "email", "string", "ann@shop.example"),
+    ],
+)
+def test_what_stands_after_a_label_is_the_value_if_it_is_one(document, field, type_, value):
+    assert extract.entity(Scripted(), document, {field: type_}).get(field) == value

@@ -12,7 +12,7 @@ from gradientai.openapi.client.exceptions import ApiException
 
 from helpers.service import collection_store, ingestion, rag_prompt
 from helpers.service.refusals import Busy, TooLong
-from tests.conftest import TOKEN
+from tests.conftest import TOKEN, ended_cleanly
 from tests.support.fake_engine import FakeEngine
 from tests.support.http_call import BASE_ID, HEADERS, call, fetch
 from tests.support.pdfs import a_pdf
@@ -530,6 +530,6 @@ def test_a_service_that_ends_while_it_ingests_ends_soon_and_loses_nothing(start_
     service = start_service(tmp_path / "ended", module="tests.support.slow_service")
     collection = create(service, (upload(service), "a"))
     wait_until(lambda: got(service, collection)["files"][0]["status"] == "running")
-    assert service.stop() == 0
+    assert ended_cleanly(service.stop())
     again = start_service(tmp_path / "ended", module="tests.support.fake_service")
     assert settled(again, collection)[0]["status"] == "succeeded"

@@ -171,14 +171,14 @@ def test_the_network_leaves_memory_when_no_one_has_asked_for_a_while(folder):
     assert not subject.is_loaded
     before = subject.embed(["sea"], NEVER)
     now[0] += embedder.IDLE_SECONDS - 1
-    subject.rest_if_idle()
+    subject.unload_if_idle()
     assert subject.is_loaded
     subject.embed(["sea"], NEVER)
     now[0] += embedder.IDLE_SECONDS - 1
-    subject.rest_if_idle()
+    subject.unload_if_idle()
     assert subject.is_loaded
     now[0] += 1
-    subject.rest_if_idle()
+    subject.unload_if_idle()
     assert not subject.is_loaded
     assert subject.embed(["sea"], NEVER) == before
     subject.close()

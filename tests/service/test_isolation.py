@@ -21,7 +21,7 @@ from helpers.service import server as serving
 from helpers.service.http import guard
 from helpers.service.refusals import UnknownAdapter
 from helpers.service.store import Adapter, Store
-from tests.conftest import TOKEN, WORKSPACE, file_mode
+from tests.conftest import TOKEN, WORKSPACE, ended_cleanly, file_mode
 from tests.stub.server import ThreadedServer
 from tests.support.fake_engine import FakeEngine
 from tests.support.http_call import BASE_ID, HEADERS, call, fetch, request_bytes, send_bytes
@@ -123,7 +123,7 @@ def test_a_room_demands_the_token_it_printed_once_and_keeps_it_private(start_ser
     assert call(service, "GET", "/api/models", headers=right)[0] == 200
     assert launcher.find(service.data).token == token
     assert file_mode(service.data / launcher.ADDRESS_FILE) == file_mode(service.data / logs.LOG_FILE) == 0o600
-    assert service.stop() == 0
+    assert ended_cleanly(service.stop())
     assert service.log().count(token) == 1
     assert token not in (service.data / logs.LOG_FILE).read_text()
     assert not any(token in file.read_text("latin-1") for file in service.data.rglob("*") if file.is_file())

@@ -38,7 +38,7 @@ def subject(monkeypatch) -> TunerProcess:
     monkeypatch.setattr(process, "_serve", fake_tuner.serve)
     monkeypatch.setattr(process, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(process, "POLITE_SECONDS", 0.01)
-    made = TunerProcess("a folder", Signals.alone().threads)
+    made = TunerProcess("a folder", Signals.alone())
     yield made
     made.close()
 
@@ -109,13 +109,27 @@ def test_no_memory_for_a_process_is_a_sentence_and_no_failed_create(subject, mon
     def no_memory(*_, **__):
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr(subject._context, "Process", no_memory)
+    monkeypatch.setattr(subject._context.Process, "start", no_memory)
     subject.prepare()  # what create calls: it must not fail for this
     with pytest.raises(Failed, match="out of memory"):
         subject.tune(job(QUICK), NEVER)
     monkeypatch.undo()
     monkeypatch.setattr(process, "_serve", fake_tuner.serve)
     assert pid_of(subject)
+
+
+def test_a_service_that_ends_as_a_fine_tune_begins_says_so(subject, monkeypatch):
+    start = subject._start
+
+    def start_and_close():
+        try:
+            return start()
+        finally:
+            subject.close()
+
+    monkeypatch.setattr(subject, "_start", start_and_close)
+    with pytest.raises(Failed, match="ended unexpectedly"):
+        subject.tune(job(QUICK), NEVER)
 
 
 @pytest.mark.parametrize("preload", [True, False])
@@ -143,7 +157,7 @@ from tests.service.test_tuner_process import FOREVER, NEVER, job, pid_of
 from tests.support import fake_tuner
 if __name__ == "__main__":
     process._serve = fake_tuner.serve
-    subject = process.TunerProcess("a folder", Signals.alone().threads)
+    subject = process.TunerProcess("a folder", Signals.alone())
     print(pid_of(subject), flush=True)
     if {busy}:
         threading.Timer(0.2, lambda: os.kill(os.getpid(), 9)).start()

@@ -26,12 +26,22 @@ class Model:
     given_up: threading.Event
 
     def answer(self, instruction: str, max_tokens: int) -> str:
-        """What the model says to an instruction, by its chat template; it may be nothing, and it may be invented."""
+        """What the model says to an instruction, by its chat template; it may be nothing, and it may be invented.
+
+        Args:
+            instruction: what to do, as the user's turn of a chat.
+            max_tokens: of the answer, at most.
+        """
         request = CompletionRequest(texts.harmless(instruction), auto_template=True, max_tokens=max_tokens)
         return self._complete(request)
 
     def choice(self, prompt: str, choices: Sequence[str]) -> str:
-        """Which of some texts goes on best after a prompt."""
+        """Which of some texts goes on best after a prompt.
+
+        Args:
+            prompt: raw text that a choice continues.
+            choices: at least one.
+        """
         return self._complete(CompletionRequest(texts.harmless(prompt), choices=tuple(choices)))
 
     def _complete(self, request: CompletionRequest) -> str:

@@ -47,7 +47,8 @@ def _most_telling(found: Sequence[str]) -> list[int]:
     """
     counts = Counter(word for sentence in found for word in set(texts.words(sentence)))
     weights = {word: float(count) for word, count in counts.items()}
-    left, chosen = list(range(len(found))), []
+    left = list(range(len(found)))
+    chosen: list[int] = []
     while left and len(chosen) < MOST:
         best = max(left, key=lambda place: (_weight(found[place], weights) * (1.5 if place == 0 else 1), -place))
         chosen.append(best)

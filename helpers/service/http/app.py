@@ -69,10 +69,11 @@ def create_app(status: Status, token: str | None, *, any_host: bool = False) -> 
     metrics = Metrics(
         lambda: status.calls.load() if status.calls else (0, 0, 0),
         lambda: status.calls.machine() if status.calls else None,
+        lambda: status.calls.places() if status.calls else None,
     )
-    app.add_exception_handler(refusals.Refusal, _on_refusal)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(HTTPException, _on_http_error)
+    app.exception_handler(refusals.Refusal)(_on_refusal)
+    app.exception_handler(RequestValidationError)(_on_invalid)
+    app.exception_handler(HTTPException)(_on_http_error)
     app.include_router(_own_calls(status, metrics))
     app.include_router(room_routes(status))
     app.include_router(export_routes(status), prefix=EXPORT_PATH)

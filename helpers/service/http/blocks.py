@@ -178,7 +178,7 @@ def block_routes(status: Status) -> APIRouter:  # one short function per call, t
         """Whether a text is negative, neutral or positive. Of a long one, the beginning and the end count."""
         examples = [(example.document, example.sentiment) for example in body.examples or ()]
         found = await run(request, lambda model: sentiment.sentiment(model, body.document, examples))
-        return SentimentResponse(sentiment=found)
+        return SentimentResponse.model_validate({"sentiment": found})  # which checks that it is one of them
 
     @blocks.post("/personalize", response_model=PersonalizeResponse)
     async def personalize_document(request: Request, body: PersonalizeBody) -> PersonalizeResponse:

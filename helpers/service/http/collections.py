@@ -13,7 +13,7 @@ from pydantic import Field, StrictInt, StringConstraints, TypeAdapter, Validatio
 from pydantic.alias_generators import to_camel
 
 from .. import chunkers
-from ..collection_store import Collection
+from ..collection_store import Collection, FileStatus
 from . import schemas
 from .envelope import EnvelopeResponse
 from .guard import workspace_of
@@ -123,7 +123,7 @@ class FileResponse(Response):
 
     id: str
     name: str
-    status: Literal["pending", "running", "failed", "succeeded"]
+    status: FileStatus
     reason: str | None = None
 
 

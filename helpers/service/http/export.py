@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, BinaryIO, TypeVar
+from typing import Annotated, Any, BinaryIO, TypeVar
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
@@ -49,7 +49,9 @@ class OpenFileResponse(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-_FILE = {200: {"content": {OpenFileResponse.media_type: {}}, "description": "The file"}}
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {OpenFileResponse.media_type: {}}, "description": "The file"}
+}
 
 
 def export_routes(status: Status) -> APIRouter:

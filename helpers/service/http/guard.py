@@ -67,10 +67,11 @@ class Guard:
             return await self._app(scope, receive, send)
         started = time.perf_counter()
         headers = Headers(scope=scope)
-        noted = {"request": _request_id(headers), "workspace": _workspace(headers)}
+        request_id = _request_id(headers)
+        noted: dict[str, object] = {"request": request_id, "workspace": _workspace(headers)}
         scope.setdefault("state", {})["noted"] = noted  # where a route adds what its line in the log should say
         sending = _Sending(
-            send, noted["request"], lambda status: self._note(scope, noted, status, time.perf_counter() - started)
+            send, request_id, lambda status: self._note(scope, noted, status, time.perf_counter() - started)
         )
         try:
             self._check(scope, headers)
@@ -78,7 +79,7 @@ class Guard:
         except refusals.Refusal as refusal:
             await error_response(refusal)(scope, receive, sending)
         except Exception as error:  # noqa: BLE001 - no stack trace may leave the service
-            await error_response(_crash(error, noted["request"]))(scope, receive, sending)
+            await error_response(_crash(error, request_id))(scope, receive, sending)
         finally:
             sending.end()  # if there was no answer
 

@@ -278,7 +278,7 @@ class ErrorResponse(BaseModel):
 
     message: str
     type: str | None = None
-    payload: dict | None = None
+    payload: dict[str, Any] | None = None
 
 
 REFUSED: dict[int | str, dict[str, Any]] = dict.fromkeys(

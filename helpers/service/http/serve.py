@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from ...environment import is_loopback
 
+OPEN_FILES = 10_240  # as many as macOS gives
 KEEP_ALIVE_SECONDS = 300  # a call that meets the closing of its idle connection fails: let that be rare
 MAX_UNREAD_HEADER_BYTES = 65_536  # beyond it the connection ends; below it `guard.py` refuses with a sentence
 
@@ -76,8 +77,28 @@ def end_cleanly_on_signals(server: uvicorn.Server) -> None:
         signal.signal(number, end)
 
 
+def allow_many_connections() -> None:
+    """Each is an open file, of which a program may have 256 (macOS) or 1024 (Linux) unless it asks for more. Whoever
+    connects beyond that would get no answer and no refusal."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource  # Windows has none, and no such limit
+
+        allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most)
+        if allowed != resource.RLIM_INFINITY and allowed < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. It names TCP as its protocol: asyncio turns off Nagle's delay (40 ms a call) only then."""
+    """A listening socket. It names TCP as its protocol: asyncio turns off Nagle's delay (40 ms a call) only then.
+
+    Args:
+        host: a name or an address of this machine.
+        port: 0 takes a free one.
+
+    Raises:
+        OSError: the address is not this machine's, or the port is taken.
+    """
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
     )[0]
@@ -94,7 +115,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url_of(host: str, port: int, scheme: str = "http") -> str:
-    """The base URL under which programs on this machine reach what listens there."""
+    """The base URL under which programs on this machine reach what listens there.
+
+    Args:
+        host, port: what it listens on.
+        scheme: http or https.
+    """
     if _is_every_address(host):
         host = "::1" if ":" in host else "127.0.0.1"
     return _url(host, port, scheme)
@@ -104,6 +130,9 @@ def urls_for_others(host: str, port: int, scheme: str = "http") -> list[str]:
     """The base URLs under which other machines reach what listens on every address of this one; else none.
 
     This machine's name, which others may not know, and the address that its way out has; no packet is sent to learn it.
+
+    Args:
+        host, port: what it listens on.
     """
     if not _is_every_address(host):
         return []

@@ -119,7 +119,7 @@ class Decoder:
         self._changed = threading.Condition()  # guards what follows
         self._recent: OrderedDict[Path, None] = OrderedDict()
         malloc.return_large_blocks()
-        self._current = self._made([])
+        self._current = self._new_generation([])
         self._retired: _Generation | None = None
 
     @property
@@ -201,7 +201,12 @@ class Decoder:
         return [_sum_logprobs(tail, seen) for tail in tails]
 
     def tokenize(self, text: str, parse_special_tokens: bool = True) -> list[int]:
-        """The tokens that llama.cpp makes of a text, without a begin-of-text token."""
+        """The tokens that llama.cpp makes of a text, without a begin-of-text token.
+
+        Args:
+            text: any.
+            parse_special_tokens: whether `<|im_end|>` is a token, and not ten letters.
+        """
         with self._using(None, _Limit()) as generation:
             return self._tokens(generation, text, parse_special_tokens)
 
@@ -260,7 +265,7 @@ class Decoder:
     @contextlib.contextmanager
     def _using(self, adapter: Path | None, limit: _Limit) -> Iterator[_Generation]:
         """A generation that holds the adapter, kept alive until the block ends."""
-        while (generation := self._joined(adapter)) is None:
+        while (generation := self._acquire(adapter)) is None:
             limit.check()
             if self._building.acquire(timeout=LOOK_SECONDS):  # one builds; the others wait, and find theirs in it
                 try:
@@ -268,13 +273,13 @@ class Decoder:
                         self._build(adapter, limit)
                 finally:
                     self._building.release()
-        self._follow_the_load()
+        self._adjust_threads()
         try:
             yield generation
         finally:
-            self._leave(generation)
+            self._release(generation)
 
-    def _joined(self, adapter: Path | None) -> _Generation | None:
+    def _acquire(self, adapter: Path | None) -> _Generation | None:
         """The current generation with one user more, or None if it can't serve the adapter, which is remembered."""
         with self._changed:
             if adapter is not None:
@@ -289,23 +294,24 @@ class Decoder:
         with self._changed:
             return self._current.server is not None and (adapter is None or adapter in self._current.adapters)
 
-    def _leave(self, generation: _Generation) -> None:
+    def _release(self, generation: _Generation) -> None:
         with self._changed:
             generation.users -= 1
             self._free_retired()
 
-    def _succeed(self, generation: _Generation) -> None:
+    def _swap_in(self, generation: _Generation) -> None:
         """Makes it the current one; the one before leaves with its last user, at once if it has none."""
         self._retired, self._current = self._current, generation
         self._free_retired()
 
     def _free_retired(self) -> None:
         if self._retired is not None and not self._retired.users:
-            self._retired.server = self._retired = None
+            self._retired.server = None
+            self._retired = None
             malloc.give_back()
             self._changed.notify_all()
 
-    def _follow_the_load(self) -> None:
+    def _adjust_threads(self) -> None:
         """Begins to make a generation with the right number of threads, if this one has another, behind the request."""
         if self._current.threads in (0, self._threads()) or not self._building.acquire(blocking=False):
             return
@@ -327,24 +333,24 @@ class Decoder:
                 self._changed.wait(LOOK_SECONDS)
                 limit.check()
             if not self._current.users:  # nobody is held up: whoever comes meanwhile waits for the next one
-                self._succeed(_Generation(None, {}))
-            adapters = self._with_recent(adapter)
+                self._swap_in(_Generation(None, {}))
+            adapters = self._most_recent(adapter)
         try:
-            made = self._made(adapters)
+            made = self._new_generation(adapters)
         except RuntimeError:  # llama.cpp does not say which file it can't read
-            made = self._made_with_only([] if adapter is None else [adapter])
+            made = self._generation_with_only([] if adapter is None else [adapter])
         with self._changed:
-            self._succeed(made)
+            self._swap_in(made)
 
-    def _made(self, adapters: list[Path]) -> _Generation:
+    def _new_generation(self, adapters: list[Path]) -> _Generation:
         threads = self._threads()
         server = _server(self._gguf, adapters, self._api_key, threads)
         return _Generation(server, {path: index for index, path in enumerate(adapters)}, threads)
 
-    def _made_with_only(self, adapters: list[Path]) -> _Generation:
+    def _generation_with_only(self, adapters: list[Path]) -> _Generation:
         """A generation for an adapter while another's file is damaged, which is told to whoever asks for that one."""
         try:
-            return self._made(adapters)
+            return self._new_generation(adapters)
         except RuntimeError:
             with self._changed:
                 for adapter in adapters:
@@ -355,10 +361,13 @@ class Decoder:
                 "others are unaffected."
             ) from None
 
-    def _with_recent(self, adapter: Path | None) -> list[Path]:
+    def _most_recent(self, adapter: Path | None) -> list[Path]:
         """An adapter and the most recently used ones beside it that still exist; a fine-tune replaces its file."""
-        self._recent.pop(adapter, None)
-        chosen, total = ([], 0) if adapter is None else ([adapter], _size(adapter))
+        chosen: list[Path] = []
+        total = 0
+        if adapter is not None:
+            self._recent.pop(adapter, None)
+            chosen, total = [adapter], _size(adapter)
         for path in reversed(self._recent):
             size = _size(path)
             if size and total + size <= MAX_ADAPTER_BYTES:
@@ -387,7 +396,7 @@ def _llama_cpp() -> Any:
         for name, value in given.items():  # the tuner's process is to inherit none of them
             if value is None:
                 del os.environ[name]
-        if bound_to is not None:
+        if bound_to is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, bound_to)  # the library has bound this thread, which loaded it, to one core
     return xllamacpp
 

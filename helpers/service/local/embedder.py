@@ -91,17 +91,21 @@ class Embedder:
     def tokens(self, texts: Sequence[str], given_up: threading.Event) -> int:
         """How many tokens of these texts count, all together.
 
+        Args:
+            texts: any number.
+            given_up: set when no one waits any more.
+
         Raises:
             Refusal: as `embed`.
         """
         return sum(map(len, self._loaded(given_up).ids(texts)))
 
-    def rest_if_idle(self) -> None:
+    def unload_if_idle(self) -> None:
         """Gives the network's memory back if no one has needed it for IDLE_SECONDS; else looks again later."""
         with self._lock:
             left = IDLE_SECONDS - (self._clock() - self._used)
             if left > 0:
-                self._look_again(left)
+                self._check_idle_in(left)
             else:
                 self._forget()
 
@@ -116,7 +120,7 @@ class Embedder:
             self._used = self._clock()
             if self._network is None:
                 self._network = _Network(folder)
-                self._look_again(IDLE_SECONDS)
+                self._check_idle_in(IDLE_SECONDS)
             return self._network
 
     def _forget(self) -> None:
@@ -125,8 +129,8 @@ class Embedder:
         self._network = self._idle = None
         malloc.give_back()
 
-    def _look_again(self, seconds: float) -> None:
-        self._idle = threading.Timer(seconds, self.rest_if_idle)
+    def _check_idle_in(self, seconds: float) -> None:
+        self._idle = threading.Timer(seconds, self.unload_if_idle)
         self._idle.daemon = True
         self._idle.start()
 

@@ -40,7 +40,7 @@ def write_huggingface(gguf_file: Path, folder: Path, progress: Callable[[float],
         progress: told the share of tensors done, 0 to 1.
 
     Raises:
-        ValueError: the file can't be read, or is of another architecture.
+        ValueError: the file can't be read, is of another architecture, or does not describe its model.
     """
     reader = GGUFReader(gguf_file)
     architecture = _value(reader, "general.architecture")
@@ -73,22 +73,30 @@ def _value(reader: GGUFReader, key: str, default: Any = None) -> Any:
     return default if field is None else field.contents()
 
 
+def _needed(reader: GGUFReader, key: str) -> Any:
+    """The same of what no Llama model can be without."""
+    value = _value(reader, key)
+    if value is None:
+        raise ValueError(f"it has no {key}, which a Llama model needs")
+    return value
+
+
 def _config(reader: GGUFReader) -> dict[str, Any]:
-    heads = _value(reader, "llama.attention.head_count")
-    hidden = _value(reader, "llama.embedding_length")
+    heads = _needed(reader, "llama.attention.head_count")
+    hidden = _needed(reader, "llama.embedding_length")
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
         "hidden_size": hidden,
-        "intermediate_size": _value(reader, "llama.feed_forward_length"),
-        "num_hidden_layers": _value(reader, "llama.block_count"),
+        "intermediate_size": _needed(reader, "llama.feed_forward_length"),
+        "num_hidden_layers": _needed(reader, "llama.block_count"),
         "num_attention_heads": heads,
         "num_key_value_heads": _value(reader, "llama.attention.head_count_kv", heads),
         "head_dim": hidden // heads,
-        "rms_norm_eps": _value(reader, "llama.attention.layer_norm_rms_epsilon"),
+        "rms_norm_eps": _needed(reader, "llama.attention.layer_norm_rms_epsilon"),
         "rope_theta": _value(reader, "llama.rope.freq_base", 10000.0),
         "max_position_embeddings": _value(reader, "llama.context_length"),
-        "vocab_size": len(reader.get_field("tokenizer.ggml.tokens").data),
+        "vocab_size": len(_needed(reader, "tokenizer.ggml.tokens")),
         "tie_word_embeddings": all(tensor.name != "output.weight" for tensor in reader.tensors),
         "bos_token_id": _value(reader, "tokenizer.ggml.bos_token_id"),
         "eos_token_id": _value(reader, "tokenizer.ggml.eos_token_id"),
@@ -112,11 +120,11 @@ def _dequantised(tensor: Any, config: dict[str, Any]) -> np.ndarray:
     values = dequantize(tensor.data, tensor.tensor_type)
     for part, heads in (("attn_q.", "num_attention_heads"), ("attn_k.", "num_key_value_heads")):
         if part in tensor.name:
-            values = _rotary_halves_apart(values, config[heads])
+            values = _unpermute_rotary(values, config[heads])
     return values
 
 
-def _rotary_halves_apart(weight: np.ndarray, heads: int) -> np.ndarray:
+def _unpermute_rotary(weight: np.ndarray, heads: int) -> np.ndarray:
     """Undoes llama.cpp's interleaving of each head's rows: (heads, half, 2, in) becomes (heads, 2, half, in)."""
     rows, columns = weight.shape
     return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)

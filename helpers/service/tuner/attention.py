@@ -77,24 +77,29 @@ class Packing:
         """
         queries, keys, width = self._heads
         heads = qkv.reshape(-1, width, self.columns)
-        heads[:-keys] = self._turned(heads[:-keys])
+        heads[:-keys] = self._rotated(heads[:-keys])
         gathered, kept = np.zeros((queries * width, self.columns), qkv.dtype), []
         for own in self.slices:
             of_sample, shares = heads[:, :, own], None
             for block, query, key, value in self._blocks(of_sample):
-                shares = self._shares(query @ key)
+                shares = self._softmax(query @ key)
                 gathered[:, own][:, block] = self._ungrouped(shares @ value.swapaxes(1, 2))
             kept.append(Kept(of_sample, shares if of_sample.shape[2] <= BLOCK else None))
         return gathered, kept
 
     def attention_back(self, d_gathered: np.ndarray, kept: list[Kept]) -> np.ndarray:
-        """The gradient of `qkv`, from that of what was gathered."""
+        """The gradient of `qkv`, from that of what was gathered.
+
+        Args:
+            d_gathered: the gradient of what `attention` gave, (D, N).
+            kept: what `attention` kept.
+        """
         queries, keys, width = self._heads
         d_heads = np.zeros((queries + 2 * keys, width, self.columns), d_gathered.dtype)
         for own, left in zip(self.slices, kept, strict=True):
             d_own = d_heads[:, :, own]
             for block, query, key, value in self._blocks(left.heads):
-                shares = self._shares(query @ key) if left.shares is None else left.shares
+                shares = self._softmax(query @ key) if left.shares is None else left.shares
                 d_out = self._grouped(d_gathered[:, own][:, block])
                 d_shares = d_out @ value
                 d_scores = (d_shares - (d_shares * shares).sum(-1, keepdims=True)) * shares * width**-0.5
@@ -102,7 +107,7 @@ class Packing:
                 d_own[:queries, :, block] = d_query.reshape(queries, width, -1)
                 d_own[queries:-keys, :, : block.stop] += query.swapaxes(1, 2) @ d_scores
                 d_own[-keys:, :, : block.stop] += d_out.swapaxes(1, 2) @ shares
-        d_heads[:-keys] = self._turned_back(d_heads[:-keys])
+        d_heads[:-keys] = self._rotated_back(d_heads[:-keys])
         return d_heads.reshape(-1, self.columns)
 
     def _blocks(self, heads: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
@@ -124,7 +129,7 @@ class Packing:
         queries, keys, width = self._heads
         return groups.reshape(keys, queries // keys, -1, width).swapaxes(2, 3).reshape(queries * width, -1)
 
-    def _shares(self, scores: np.ndarray) -> np.ndarray:
+    def _softmax(self, scores: np.ndarray) -> np.ndarray:
         """Softmax of a block's scores over the tokens that each may see, (K, G B, S) both."""
         groups, seen = self._heads.queries // self._heads.keys, scores.shape[2]
         tokens = scores.shape[1] // groups
@@ -136,10 +141,10 @@ class Packing:
         shares /= shares.sum(-1, keepdims=True)
         return shares
 
-    def _turned(self, heads: np.ndarray) -> np.ndarray:
+    def _rotated(self, heads: np.ndarray) -> np.ndarray:
         lower, upper = np.split(heads, 2, 1)
         return heads * self._cosines + np.concatenate((-upper, lower), 1) * self._sines
 
-    def _turned_back(self, d_heads: np.ndarray) -> np.ndarray:
+    def _rotated_back(self, d_heads: np.ndarray) -> np.ndarray:
         lower, upper = np.split(d_heads * self._sines, 2, 1)
         return d_heads * self._cosines + np.concatenate((upper, -lower), 1)

@@ -72,8 +72,8 @@ class Prepared:
         self.looks = list(_within(self.batches, LOOK_TOKENS))
         self._places = list(_places(self.batches, self.looks))
         many = sum(len(sample.ids) for sample in samples) > KEPT_TOKENS
-        self._hidden = _Filed(spare) if many else {}
-        self._go_below(first, before_step)
+        self._hidden: _OnDisk | dict[int, np.ndarray] = _OnDisk(spare) if many else {}
+        self._run_frozen_layers(first, before_step)
 
     def batch(self, number: int) -> Batch:
         """The samples of a step."""
@@ -94,7 +94,7 @@ class Prepared:
         """How many samples are in the batches before this one."""
         return sum(len(batch) for batch in self.batches[:number])
 
-    def _go_below(self, first: int, before_step: BeforeStep) -> None:
+    def _run_frozen_layers(self, first: int, before_step: BeforeStep) -> None:
         """Each layer below works once a call, so its memory is given back as soon as all samples have been through."""
         for at, samples in enumerate(self.looks):
             self._hidden[at] = embedded(self._model, samples, self._packing(samples))
@@ -111,7 +111,13 @@ class Prepared:
 
 
 def embedded(model: Llama, samples: Sequence[TokenSample], packing: Packing) -> np.ndarray:
-    """What enters the first layer of samples beside each other, (D, N)."""
+    """What enters the first layer of samples beside each other, (D, N).
+
+    Args:
+        model: the network.
+        samples: those of the batch.
+        packing: where each of them lies.
+    """
     beside = np.zeros((model.width, packing.columns), model.dtype)
     for sample, own in zip(samples, packing.slices, strict=True):
         beside[:, own] = model.embed(sample.ids)
@@ -119,7 +125,14 @@ def embedded(model: Llama, samples: Sequence[TokenSample], packing: Packing) -> 
 
 
 def packed(model: Llama, samples: Sequence[TokenSample], packing: Packing, hidden: np.ndarray) -> Batch:
-    """A batch of samples whose tokens the layers below have made `hidden` of, (D, N)."""
+    """A batch of samples whose tokens the layers below have made `hidden` of, (D, N).
+
+    Args:
+        model: the network.
+        samples: those of the batch.
+        packing: where each of them lies.
+        hidden: what enters the lowest adapted layer, (D, N).
+    """
     # The last token of a sample has no successor.
     after = np.concatenate([(*sample.labels[1:], NOT_TRAINABLE) for sample in samples])
     weights = np.concatenate([np.full(len(sample.ids), sample.multiplier, model.dtype) for sample in samples])
@@ -155,7 +168,7 @@ def _places(batches: Sequence[list[TokenSample]], looks: Sequence[list[TokenSamp
         left -= len(batch)
 
 
-class _Filed:
+class _OnDisk:
     """Arrays by number, in a file; one that replaces another has its shape.
 
     Args:

@@ -58,10 +58,9 @@ class LayerTrace(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What each layer left, or what entered it if the batch is too large, else None; and what the last norm did."""
+    """What each layer left, or what entered it if the batch is too large; and what the last norm did."""
 
-    entered: list[np.ndarray | None]
-    layers: list[LayerTrace | None]
+    layers: list[LayerTrace | np.ndarray]
     norm: tuple[np.ndarray, np.ndarray]
 
 
@@ -109,7 +108,13 @@ class Llama:
         return np.ascontiguousarray(self._embedding[np.asarray(ids)].T)
 
     def through(self, number: int, hidden: np.ndarray, packing: Packing) -> np.ndarray:
-        """What one layer makes of its input without an adapter, (D, N) both."""
+        """What one layer makes of its input without an adapter, (D, N) both.
+
+        Args:
+            number: of the layer, from 0.
+            hidden: its input.
+            packing: where each sample lies.
+        """
         return self._forward(self._layers[number], None, hidden, packing)[0]
 
     def layer(self, number: int) -> Layer:
@@ -127,14 +132,15 @@ class Llama:
             hidden, packing, lora: the batch and the adapter.
             keep: whether to keep what `gradients` needs, the second of what is returned.
         """
-        entered, left = [], []
+        left: list[LayerTrace | np.ndarray] = []
         small = packing.columns <= KEPT_COLUMNS
         for number in range(lora.layers[0], self.layer_count):
-            entered.append(None if small or not keep else hidden)
+            entered = hidden
             hidden, trace = self._forward(self._layers[number], lora.of_layer(number), hidden, packing)
-            left.append(trace if small and keep else None)
+            if keep:
+                left.append(trace if small else entered)
         hidden, norm = self._normed(hidden, self._norm)
-        return hidden, Trace(entered, left, norm)
+        return hidden, Trace(left, norm)
 
     def logits(self, hidden: np.ndarray) -> np.ndarray:
         """Of every token of the vocabulary, (V, tokens), for columns of what `above` gave."""
@@ -156,13 +162,13 @@ class Llama:
         blocks = [slice(start, start + HEAD_COLUMNS) for start in range(0, len(targets), HEAD_COLUMNS)]
         losses = np.empty(len(targets), self.dtype)
         for own in blocks:
-            losses[own], chances = self._guess(hidden[:, own], targets[own])
+            losses[own], chances = self._cross_entropy(hidden[:, own], targets[own])
         kept = chances if len(blocks) == 1 else None
 
         def back(weights: np.ndarray) -> np.ndarray:
             d_hidden = np.empty_like(hidden)
             for own in blocks:
-                d_logits = self._guess(hidden[:, own], targets[own])[1] if kept is None else kept
+                d_logits = self._cross_entropy(hidden[:, own], targets[own])[1] if kept is None else kept
                 d_logits[targets[own], np.arange(d_logits.shape[1])] -= 1
                 d_logits *= weights[own]
                 d_hidden[:, own] = self._head.T @ d_logits
@@ -170,7 +176,7 @@ class Llama:
 
         return losses, back
 
-    def _guess(self, hidden: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _cross_entropy(self, hidden: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The losses of some tokens, and the chance of every token to come next, (V, tokens)."""
         logits = self.logits(hidden)
         logits -= logits.max(0)
@@ -190,9 +196,11 @@ class Llama:
         """
         gradients = {name: np.zeros_like(values) for name, values in lora.named().items()}
         d_hidden = _norm_back(d_hidden, self._norm, trace.norm)
-        for at in reversed(range(len(trace.entered))):
+        for at in reversed(range(len(trace.layers))):
             layer, own = self._layers[lora.layers[0] + at], lora.of_layer(lora.layers[0] + at)
-            left = trace.layers[at] or self._forward(layer, own, trace.entered[at], packing)[1]
+            left = trace.layers[at]
+            if isinstance(left, np.ndarray):
+                left = self._forward(layer, own, left, packing)[1]
             d_x = self._mlp_back(layer, own, d_hidden, left, gradients, wanted=at > 0)
             if at:  # below the lowest adapter nothing learns
                 d_hidden = d_hidden + _norm_back(d_x, layer.mlp_norm, left.mlp_norm)
@@ -222,8 +230,8 @@ class Llama:
 
     def _mlp_back(
         self, layer: Layer, own: LayerLora | None, d_out: np.ndarray, left: LayerTrace, gradients: Named, wanted: bool
-    ) -> np.ndarray | None:
-        """The gradient of the MLP's normed input if that is wanted, (D, N), from that of its output."""
+    ) -> np.ndarray:
+        """The gradient of the MLP's normed input, (D, N), from that of its output; of no use unless it is wanted."""
         sigmoid = _sigmoid(left.gate)
         silu = left.gate * sigmoid
         d_y = layer.down.T @ d_out
@@ -231,7 +239,7 @@ class Llama:
             d_y += own.backward("down_proj", d_out, silu * left.up, left.low["down_proj"], gradients)
         d_gate = d_y * left.up * (sigmoid + silu * (1 - sigmoid))
         d_up = d_y * silu
-        d_x = layer.gate_up.T @ np.concatenate((d_gate, d_up)) if wanted else 0
+        d_x = layer.gate_up.T @ np.concatenate((d_gate, d_up)) if wanted else np.zeros((), d_up.dtype)
         if own is not None:
             x = left.mlp_norm[0] * layer.mlp_norm[:, None]
             for name, d_part in (("gate_proj", d_gate), ("up_proj", d_up)):

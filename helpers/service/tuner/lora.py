@@ -67,7 +67,14 @@ class LayerLora(NamedTuple):
         return self.b[name] @ low, low
 
     def backward(self, name: str, d_y: np.ndarray, x: np.ndarray, low: np.ndarray, gradients: Named) -> np.ndarray:
-        """Puts the gradients of A and B into `gradients`, and returns what the adapter adds to the gradient of x."""
+        """Puts the gradients of A and B into `gradients`, and returns what the adapter adds to the gradient of x.
+
+        Args:
+            name: one of TARGETS.
+            x: what `forward` was given, (inputs, N).
+            d_y: the gradient of what it gave, (outputs, N).
+            low: what it left, (rank, N).
+        """
         d_low = self.scale * (self.b[name].T @ d_y)
         np.matmul(d_y, low.T, out=gradients[f"b.{name}"][self.at])
         np.matmul(d_low, x.T, out=gradients[f"a.{name}"][self.at])

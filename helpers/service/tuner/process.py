@@ -1,13 +1,12 @@
 """Runs `recipe.Tuner` in a process of its own: started when wanted, ended at a time limit, freed when idle.
 
-It ends with the service, however that ends. Made by `server.py`, called by `local/engine.py` as an `engine.Tuner`. A
-spawned process is used on every platform: llama.cpp's threads do not survive a fork.
+It ends with the service, however that ends. Made and called by `pool.py`, which has as many as there are fine-tunes at
+once. A spawned process is used on every platform: llama.cpp's threads do not survive a fork.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -15,9 +14,9 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from .. import logs
 from ..refusals import CallerGone, Failed, LossRanAway, TookTooLong
@@ -31,14 +30,14 @@ IDLE_SECONDS = 600  # after this long without a fine-tune, its half gigabyte goe
 
 
 class TunerProcess:
-    """The tuner, seen from the service. Methods may be called from several threads; one fine-tune runs at a time.
+    """A tuner, seen from the service. Methods may be called from several threads; one fine-tune runs at a time.
 
     Args:
         folder: Hugging Face folder of the base model.
-        threads: how many threads a step may use right now, in shared memory.
+        signals: what it is told while it runs.
     """
 
-    def __init__(self, folder: Path, threads: ctypes.c_int) -> None:
+    def __init__(self, folder: Path, signals: Signals) -> None:
         self._folder = folder
         self._lock = threading.Lock()  # held for a whole fine-tune
         self._process: multiprocessing.process.BaseProcess | None = None
@@ -46,19 +45,13 @@ class TunerProcess:
         self._ready = False
         self._idle: threading.Timer | None = None
         self._context = multiprocessing.get_context("spawn")
-        self._signals = Signals(threads, self._context.RawValue("i", 0), self._context.RawValue("b", 0))
-        self._counting = threading.Lock()
+        self._signals = signals
 
-    @contextlib.contextmanager
-    def completing(self) -> Iterator[None]:
-        """Wraps a completion: meanwhile a fine-tune leaves cores to it (see `Tuner`)."""
-        with self._counting:
-            self._signals.completing.value += 1
-        try:
-            yield
-        finally:
-            with self._counting:
-                self._signals.completing.value -= 1
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there, at work or at rest."""
+        process = self._process
+        return process is not None and process.is_alive()
 
     def prepare(self) -> None:
         """Starts the process if it isn't running, without waiting for it."""
@@ -81,8 +74,7 @@ class TunerProcess:
         """
         with self._lock:
             try:
-                self._start()
-                pipe = self._pipe
+                pipe = self._start()
                 self._signals.given_up.value = 0
                 if not self._ready:
                     self._wait(pipe, START_SECONDS, "The tuner did not load", given_up)
@@ -102,18 +94,22 @@ class TunerProcess:
         """Ends the process at once; a fine-tune that is under way fails."""
         self._stop()
 
-    def _start(self) -> None:
+    def _start(self) -> Connection:
+        """Starts the process if it isn't running, and gives the pipe to it."""
         self._rest_later()
-        if self._process is not None and self._process.is_alive():
-            return
-        self._pipe, theirs = self._context.Pipe()
+        process, pipe = self._process, self._pipe
+        if process is not None and pipe is not None and process.is_alive():
+            return pipe
+        pipe, theirs = self._context.Pipe()
         arguments = (theirs, self._folder, self._signals)
-        self._process = self._context.Process(target=_serve, args=arguments, name="tuner", daemon=True)
-        self._ready = False
-        self._process.start()
+        process = self._context.Process(target=_serve, args=arguments, name="tuner", daemon=True)
+        process.start()
         theirs.close()
+        self._process, self._pipe, self._ready = process, pipe, False
+        return pipe
 
-    def _wait(self, pipe: Connection, seconds: float, what: str, given_up: threading.Event) -> TuningResult | None:
+    def _wait(self, pipe: Connection, seconds: float, what: str, given_up: threading.Event) -> Any:
+        """What the process says that is no progress: None when it is ready, a TuningResult of a job."""
         deadline = time.monotonic() + seconds
         while True:
             if pipe.poll(LOOK_SECONDS):  # returns at once when there is something to read
@@ -165,16 +161,26 @@ class TunerProcess:
 
 def _log_result(job: TuningJob, result: TuningResult) -> None:
     """Says whether the call learned what it was given: with a rate that is too small it is not to be seen elsewhere."""
-    done = {"learned": result.learned, "steps": result.steps, "ended": result.ended.value}
-    logs.event("tuned", samples=len(job.samples), **done, rate=job.learning_rate)
+    logs.event(
+        "tuned",
+        samples=len(job.samples),
+        learned=result.learned,
+        steps=result.steps,
+        ended=result.ended.value,
+        rate=job.learning_rate,
+    )
 
 
 def end_with_the_service() -> None:
     """Called in the process: ends it at once when the service has gone, in the middle of a fine-tune too. A closed pipe
     alone would be noticed only after it, and a service that was killed may have been started again by then."""
+    service = multiprocessing.parent_process()
+    if service is None:  # this is none that was started so
+        return
+    ended = service.sentinel
 
     def watch() -> None:
-        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+        multiprocessing.connection.wait([ended])
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -5,9 +5,10 @@ up an answer. The network is in `llama.py`, what learns in `lora.py`, the optimi
 `fresh`, `loss_and_gradients` and `clipped`, which are a step, on the network of `small.py`.
 
 The recipe, measured on SmolLM2-135M-Instruct: LoRA on the three MLP matrices of the upper half of the layers with
-alpha = 2 × rank, AdamW without weight decay, B matrices at B_RATE times the learning rate, gradients clipped at 1.0.
-What the lower half makes of the samples never changes, so it is computed once a call. Against all layers and one rate,
-a single fact takes 3 or 4 steps instead of 7. `tests/bench/TRIED.md` says what else was tried.
+alpha = 2 × rank, AdamW without weight decay, B matrices at B_RATE times the learning rate, or B_RATE_OF_MANY where the
+samples are more than a step takes, gradients clipped at 1.0. What the lower half makes of the samples never changes, so
+it is computed once a call. Against all layers and one rate, a single fact takes 3 or 4 steps instead of 7.
+`tests/bench/TRIED.md` says what else was tried.
 
 A call takes at least one step and stops as soon as every trainable token is the likeliest one by a margin (its loss is
 under ln 2), or after MAX_PASSES passes, or once LEARN_SECONDS have passed since it began: so a rate that is too small,
@@ -42,8 +43,8 @@ from threadpoolctl import ThreadpoolController
 
 from .. import malloc
 from . import adapter_files
-from .adamw import AdamW
-from .batches import Batch, BeforeStep, Prepared, trainable_tokens
+from .adamw import B_RATE, B_RATE_OF_MANY, AdamW
+from .batches import BATCH, Batch, BeforeStep, Prepared, trainable_tokens
 from .job import Ended, GivenUp, NanLoss, Signals, TuningJob, TuningProgress, TuningResult
 from .llama import Llama
 from .lora import TARGETS, Lora, Named
@@ -97,7 +98,8 @@ class Tuner:
             GivenUp: no one waits for it any more; nothing was written.
         """
         lora = fresh(self._model, job.rank) if job.start is None else adapter_files.read_lora(job.start, self._model)
-        optimizer = AdamW(lora, job.learning_rate, adapter_files.read_optimizer(job.start))
+        b_rate = B_RATE if len(job.samples) <= BATCH else B_RATE_OF_MANY
+        optimizer = AdamW(lora, job.learning_rate, adapter_files.read_optimizer(job.start), b_rate)
         self._step_began = self._told = time.monotonic()
         deadline = self._step_began + LEARN_SECONDS
         # What stops being a number is looked for, see `_finite`.
@@ -115,20 +117,24 @@ class Tuner:
             time.sleep(LOOK_SECONDS)
         if self._signals.given_up.value:
             raise GivenUp
-        threads = self._signals.threads.value
-        self._use(max(1, threads // 2) if self._signals.completing.value else threads)
+        self._set_threads(self._signals.threads)
         self._step_began = time.monotonic()
         if self._step_began - self._told >= TELL_SECONDS:
             self._told = self._step_began
             self._tell(progress)
 
-    def _use(self, threads: int) -> None:
+    def _set_threads(self, threads: int) -> None:
         for library in self._blas.lib_controllers:
             library.set_num_threads(threads)
 
 
 def fresh(model: Llama, rank: int) -> Lora:
-    """An adapter of the upper half of the layers that adds nothing yet: A as peft draws it, B zero."""
+    """An adapter of the upper half of the layers that adds nothing yet: A as peft draws it, B zero.
+
+    Args:
+        model: the network.
+        rank: of the matrices.
+    """
     draw = np.random.default_rng(SEED)
     layers = tuple(range(model.upper_half, model.layer_count))
     a, b = {}, {}
@@ -206,14 +212,14 @@ def _optimise(
     """Learns the samples, and shrinks the update as far as they can spare it if they were not known before."""
     start = _copied(lora)
     trained = _train(model, lora, optimizer, prepared, before_step, deadline)
-    if trained.ended is Ended.LEARNED and _most(trained.first) >= LEARNED and time.monotonic() < deadline:
+    if trained.ended is Ended.LEARNED and _max_loss(trained.first) >= LEARNED and time.monotonic() < deadline:
 
         def loss_at(part: float) -> float:
-            _go(lora, start, end, part)
-            return _most(_losses(model, lora, prepared, before_step, trained.steps))
+            _interpolate(lora, start, end, part)
+            return _max_loss(_losses(model, lora, prepared, before_step, trained.steps))
 
         end = _copied(lora)
-        _go(lora, start, end, _least_part(loss_at, _most(trained.first), _most(trained.last)))
+        _interpolate(lora, start, end, _smallest_scale(loss_at, _max_loss(trained.first), _max_loss(trained.last)))
     for values in lora.named().values():
         _finite(values.sum())
     return TuningResult(
@@ -248,12 +254,12 @@ def _train(
     several = len(prepared.batches) > 1
     # The first update would change the others' losses; that of a single batch is read as it steps.
     first = _losses(model, lora, prepared, before_step) if several else []
-    known = several and _most(first) < LEARNED
+    known = several and _max_loss(first) < LEARNED
     last, steps = list(first), 0
     pending = (
         [max(range(len(first)), key=lambda number: first[number].most)] if known else [*range(len(prepared.batches))]
     )
-    for share in _shares():
+    for share in _learning_rate_schedule():
         stepped = []
         for number in pending:
             if steps and time.monotonic() > deadline:
@@ -280,13 +286,13 @@ def _train(
     return Trained(first, last, steps, Ended.PASSES)
 
 
-def _shares() -> Iterator[float]:
+def _learning_rate_schedule() -> Iterator[float]:
     """Of the learning rate, for each pass: all of it at first, then it falls in a line."""
     for number in range(MAX_PASSES):
         yield min(1.0, (MAX_PASSES - number) / (MAX_PASSES - FULL_PASSES))
 
 
-def _least_part(loss_at: Callable[[float], float], first: float, last: float) -> float:
+def _smallest_scale(loss_at: Callable[[float], float], first: float, last: float) -> float:
     """The smallest part of an update after which all is still learned, nearly.
 
     By false position: the logarithm of the greatest loss falls nearly in a line where it crosses what counts as
@@ -307,13 +313,13 @@ def _least_part(loss_at: Callable[[float], float], first: float, last: float) ->
     return high[0]
 
 
-def _go(lora: Lora, start: Named, end: Named, part: float) -> None:
+def _interpolate(lora: Lora, start: Named, end: Named, part: float) -> None:
     """Puts the adapter on the way from start to end."""
     for name, values in lora.named().items():
         values[:] = start[name] + part * (end[name] - start[name])
 
 
-def _most(losses: Sequence[Loss]) -> float:
+def _max_loss(losses: Sequence[Loss]) -> float:
     return max(loss.most for loss in losses)
 
 

@@ -16,6 +16,7 @@ import math
 import mmap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +102,8 @@ def write(
         ValueError: a tensor has another shape.
     """
     kind = np.dtype(_TYPES[type_name]).newbyteorder("<")
-    header, begin = {"__metadata__": {"format": "pt"}}, 0
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    begin = 0
     for name, shape in shapes.items():
         end = begin + kind.itemsize * math.prod(shape)
         header[name] = {"dtype": type_name, "shape": list(shape), "data_offsets": [begin, end]}

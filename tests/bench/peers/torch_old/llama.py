@@ -169,7 +169,7 @@ class Llama:
         query, key, value = heads.split((self._heads, self._key_heads, self._key_heads), dim=1)
         shared = self._heads != self._key_heads
         mixed = scaled_dot_product_attention(
-            _turned(query, rotary), _turned(key, rotary), value, is_causal=True, enable_gqa=shared
+            _rotated(query, rotary), _rotated(key, rotary), value, is_causal=True, enable_gqa=shared
         )
         return self._product(mixed.transpose(1, 2).reshape(samples, tokens, -1), layer.attention_out)
 
@@ -180,7 +180,7 @@ class Llama:
         return linear(x.to(self._dtype), matrix.to(self._dtype)).float()
 
 
-def _turned(heads: torch.Tensor, rotary: Rotary) -> torch.Tensor:
+def _rotated(heads: torch.Tensor, rotary: Rotary) -> torch.Tensor:
     """Rotary position embedding (arXiv 2104.09864), with a head's two halves as the coordinates, as Llama lays them."""
     cosines, sines = rotary
     lower, upper = heads.chunk(2, -1)
