@@ -37,6 +37,7 @@ REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
 INSTALL_ALL = "Run `python -m pip install -r requirements.txt` in the repository's folder, then restart the kernel"
 SYSTEM_PACKAGES = {"libgomp": "libgomp1", "libstdc++": "libstdc++6"}  # what Debian and Ubuntu call them
 MEMINFO = Path("/proc/meminfo")
+ELSEWHERE = f"not needed here, {URL_VARIABLE} names an endpoint"
 
 ROOM_BYTES = 200_000_000  # for adapters and the log
 MEMORY_BYTES = 2_000_000_000
@@ -179,7 +180,8 @@ def disk() -> Finding:
     from .service.local import model_files
 
     needs = {paths.data_dir(): ROOM_BYTES}
-    if not model_files.is_cached(paths.cache_dir()):  # one that has the model may be full, or on a read-only disk
+    is_there = model_files.is_cached(paths.cache_dir())  # one that has the model may be full, or on a read-only disk
+    if not is_there and not _goes_elsewhere():
         needs[paths.cache_dir()] = model_files.WHEEL.needed_bytes
     free = {folder: shutil.disk_usage(_existing(folder)).free for folder in needs}
     for folder, needed in needs.items():
@@ -236,6 +238,8 @@ def model_cache() -> Finding:
     from .service.local import model_files
 
     cache = paths.cache_dir()
+    if _goes_elsewhere():
+        return Finding("model cache", True, ELSEWHERE)
     try:
         if model_files.is_cached(cache):
             return Finding("model cache", True, f"cached in {_short(cache)}")
@@ -250,6 +254,8 @@ def service() -> Finding:
     from .service import launcher, paths
 
     data = paths.data_dir()
+    if _goes_elsewhere():
+        return Finding("service", True, ELSEWHERE)
     running = launcher.find(data)
     if running:
         return Finding("service", True, f"running at {running.url}, process {running.pid}")
@@ -303,6 +309,12 @@ def credentials() -> Finding:
     place = "the endpoint they name" if pair and not ours else "the local service"
     said = f"{', '.join(given)} set" if given else "no GRADIENT_* variable of an endpoint is set"
     return Finding("credentials", True, f"{said}; connect() uses {place}")
+
+
+def _goes_elsewhere() -> bool:
+    """Whether connect() needs no service of this user's own, as in a room: the user has set all three variables."""
+    names = (TOKEN_VARIABLE, WORKSPACE_VARIABLE, URL_VARIABLE)
+    return all(map(setting, names)) and not all(map(set_by_connect, names))
 
 
 def _installed(name: str) -> str | None:

@@ -34,6 +34,9 @@ MAX_RANK = 32
 DEFAULT_RANK = 8
 DEFAULT_LEARNING_RATE = 2e-3
 
+MAX_THREADS = (
+    8  # that compute an answer, or a step of a fine-tune: a model of 135 million parameters gains nothing from more
+)
 TOLERATED_CORES = 0.35  # the part of a core that other programs may use before it counts as taken, and is spoken of
 
 

@@ -50,7 +50,7 @@ def nbval_runs(request) -> Iterator[Runs]:
 def isolated_user(request, tmp_path, monkeypatch) -> None:
     """No test reads or writes the developer's own folders or credentials; only the cache is shared, which has the model
     and the peers' environment."""
-    if not any(map(request.node.get_closest_marker, ("model", "peers"))):
+    if not any(map(request.node.get_closest_marker, ("model", "peers", "ray", "hub"))):
         monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv(DATA_DIR_VARIABLE, str(tmp_path / "data"))
     monkeypatch.setenv(CREDENTIALS_FILE_VARIABLE, str(tmp_path / "credentials.json"))
@@ -101,13 +101,21 @@ class ServiceProcess:
         options: of the command.
         module: `tests.support.fake_service` for the same program with a fake engine.
         token: the access token to give it, or None.
+        python: the interpreter that runs it.
     """
 
-    def __init__(self, data: Path, *options: str, module: str = "helpers.service", token: str | None = TOKEN) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *options: str,
+        module: str = "helpers.service",
+        token: str | None = TOKEN,
+        python: str | Path = sys.executable,
+    ) -> None:
         self.data = data
         self._log = (data.parent / f"{data.name}.log").open("w+")
         given = [] if token is None else ["--token", token]
-        command = [sys.executable, "-m", module, "--data-dir", str(data), *given, *options]
+        command = [str(python), "-m", module, "--data-dir", str(data), *given, *options]
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self.process = subprocess.Popen(
             command,

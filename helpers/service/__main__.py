@@ -16,6 +16,10 @@ import sys
 from .. import console
 from ..environment import LOCAL_TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS, is_loopback, is_token
 
+LOCAL_RAY = "local"
+LOCAL_RAY_WORKERS = 2
+MAX_TUNERS = 256
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the service until it is told to end, or does what the command says about the one that runs.
@@ -69,14 +73,34 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="make sampled answers repeat from start to start")
     parser.add_argument("--idle-hours", type=_hours, default=0, help="end after this long without a call (0: never)")
     parser.add_argument("--no-preload", action="store_true", help="load the tuner at the first need of it, not before")
+    parser.add_argument(
+        "--ray", metavar="ADDRESS", help="compute on the Ray cluster with this head; local: start one here"
+    )
+    parser.add_argument("--ray-workers", type=_workers, help="--ray local: how many workers to start (default: 2)")
+    parser.add_argument("--tuners", type=_tuners, default=0, help="fine-tunes at once (default: one per two cores)")
     parser.add_argument("--quiet", action="store_true", help="log to the data folder alone, not to the terminal too")
     parser.add_argument("-n", "--lines", type=_count, default=20, help="logs: how many lines to show (default: 20)")
     parser.add_argument("-f", "--follow", action="store_true", help="logs: go on with new lines until Ctrl-C")
     options = parser.parse_args(arguments)
+    _check_ray(parser, options)
     options.token = options.token or os.environ.get(LOCAL_TOKEN_VARIABLE) or None
     if options.token is not None and not is_token(options.token):
         parser.error(f"--token needs at least {MIN_TOKEN_CHARACTERS} printable ASCII characters without spaces")
     return options
+
+
+def _check_ray(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """What goes with `--ray`, and what does not."""
+    if options.ray_workers is not None and options.ray != LOCAL_RAY:
+        parser.error("--ray-workers goes with --ray local; on a cluster each machine has one worker")
+    if options.ray and options.token:
+        parser.error(
+            "--token goes with no --ray, as Ray shows a program's command line to the whole cluster: set "
+            f"{LOCAL_TOKEN_VARIABLE} instead"
+        )
+    if options.ray and options.seed is not None:
+        parser.error("--seed repeats answers on one machine only: leave it out with --ray")
+    options.ray_workers = options.ray_workers or LOCAL_RAY_WORKERS
 
 
 def _port(text: str) -> int:
@@ -89,8 +113,18 @@ def _count(text: str) -> int:
     return _whole(text, 1_000_000_000, "no number of lines: 20 is one")
 
 
-def _whole(text: str, most: int, flaw: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 12 and int(text) <= most):
+def _workers(text: str) -> int:
+    """How many workers, as the command line has it."""
+    return _whole(text, 64, "no number of workers: 2 is one, 64 the most", least=1)
+
+
+def _tuners(text: str) -> int:
+    """How many tuners, as the command line has it."""
+    return _whole(text, MAX_TUNERS, f"no number of tuners: 1 to {MAX_TUNERS} are, and 0 leaves it to the machine")
+
+
+def _whole(text: str, most: int, flaw: str, least: int = 0) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 12 and least <= int(text) <= most):
         raise argparse.ArgumentTypeError(f"{text} is {flaw}")
     return int(text)
 

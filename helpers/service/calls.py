@@ -29,6 +29,7 @@ from .engine import (
     Engine,
     LikelyToken,
     Load,
+    Places,
     Token,
     TuningOutcome,
     TuningSample,
@@ -99,7 +100,7 @@ class Calls:
     def __init__(self, engine: Engine, store: Store) -> None:
         self._engine = engine
         self._store = store
-        self._scheduler = Scheduler()
+        self._scheduler = Scheduler(lambda: engine.places)
         self.collections = Collections(engine, self._scheduler, CollectionStore(store.data))
         self._base_models = {model.id: model for model in catalog.base_models(engine.weights_name)}
 
@@ -378,9 +379,17 @@ class Calls:
         """How the engine shares the machine with other programs, or None if it does not know."""
         return self._engine.load()
 
+    def places(self) -> Places:
+        """How much the engine works on at once, now."""
+        return self._engine.places
+
     def doing(self) -> tuple[str, float] | None:
         """What the engine gets ready beside its work, and how much of it is done, 0 to 1; None if nothing."""
         return self._engine.doing
+
+    def broken(self) -> str | None:
+        """Why no call will be answered any more, for people; None as long as some may be."""
+        return self._engine.broken
 
     def close(self) -> None:
         """Ends what is running and frees everything."""

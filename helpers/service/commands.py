@@ -141,7 +141,7 @@ def _figures(text: str) -> str:
     ]
     said += _of_the_machine(found)
     if metrics.MEMORY in found:
-        said.append(f"memory {found[metrics.MEMORY] / 1e6:.0f} MB, the tuner's not counted")
+        said.append(f"memory {found[metrics.MEMORY] / 1e6:.0f} MB, the tuners' not counted")
     return ", ".join(said)
 
 
@@ -150,7 +150,11 @@ def _of_the_machine(found: dict[str, float]) -> list[str]:
     threads, others = found.get(metrics.THREADS, math.nan), found.get(metrics.OTHERS, math.nan)
     if math.isnan(threads):
         return []
-    said = [f"threads {threads:.0f} on {found[metrics.CORES]:.0f} cores"]
+    workers = found.get(metrics.WORKERS, math.nan)
+    said = [] if math.isnan(workers) else [f"workers {workers:.0f}"]
+    said.append(f"threads {threads:.0f} on {found[metrics.CORES]:.0f} cores")
+    if metrics.TUNES in found:  # earlier versions had one tuner
+        said.append(f"fine-tunes at once {found[metrics.TUNES]:.0f} ({found[metrics.TUNERS]:.0f} tuners there)")
     if others > TOLERATED_CORES:
         said.append(f"other programs use {others:.1f} cores, so answers and fine-tunes take longer")
     return said

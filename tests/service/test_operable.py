@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 import uuid
 
 import pytest
@@ -314,6 +315,29 @@ def test_a_port_that_is_taken_is_named_with_what_frees_it(server, tmp_path, monk
     assert said.count("\n") == 1
 
 
+# --- connections
+
+
+@pytest.mark.parametrize(
+    ("limits", "asked"),
+    [((256, -1), [(10_240, -1)]), ((1024, 4096), [(4096, 4096)]), ((20_000, 20_000), []), ((-1, -1), [])],
+    ids=["macOS", "Linux", "enough", "no limit"],
+)
+def test_as_many_connections_are_allowed_as_the_system_gives(limits, asked, monkeypatch):
+    given = []
+    system = types.SimpleNamespace(
+        RLIMIT_NOFILE=7, RLIM_INFINITY=-1, getrlimit=lambda _: limits, setrlimit=lambda _, both: given.append(both)
+    )
+    monkeypatch.setitem(sys.modules, "resource", system)
+    serve.allow_many_connections()
+    assert given == asked
+
+
+def test_where_the_system_has_no_such_limit_nothing_is_asked(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows: importing it fails
+    serve.allow_many_connections()
+
+
 # --- the recipe in notebooks/INSTRUCTORS.md
 
 
@@ -423,7 +447,7 @@ def test_log_and_metrics_say_how_many_threads_there_are_and_what_others_use(tmp_
         assert found[("gradient_threads",)] == 1
         assert found[("gradient_cores",)] == 2
         assert found[("gradient_cores_used_by_other_programs",)] == 0.94
-        assert call(server, "GET", "/health")[1]["load"] == {"threads": 1, "cores": 2, "others": 0.94}
+        assert call(server, "GET", "/health")[1]["load"] == {"threads": 1, "cores": 2, "others": 0.94, "tuners": 0}
     finally:
         server.stop()
 

@@ -68,6 +68,7 @@ def create_app(status: Status, token: str | None, *, any_host: bool = False) -> 
     metrics = Metrics(
         lambda: status.calls.load() if status.calls else (0, 0, 0),
         lambda: status.calls.machine() if status.calls else None,
+        lambda: status.calls.places() if status.calls else None,
     )
     app.exception_handler(refusals.Refusal)(_on_refusal)
     app.exception_handler(RequestValidationError)(_on_invalid)

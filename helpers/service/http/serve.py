@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from ...environment import is_loopback
 
+OPEN_FILES = 10_240  # as many as macOS gives
 KEEP_ALIVE_SECONDS = 300  # a call that meets the closing of its idle connection fails: let that be rare
 MAX_UNREAD_HEADER_BYTES = 65_536  # beyond it the connection ends; below it `guard.py` refuses with a sentence
 
@@ -43,6 +44,18 @@ def end_cleanly_on_signals(server: uvicorn.Server) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
+
+
+def allow_many_connections() -> None:
+    """Each is an open file, of which a program may have 256 (macOS) or 1024 (Linux) unless it asks for more. Whoever
+    connects beyond that would get no answer and no refusal."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource  # Windows has none, and no such limit
+
+        allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most)
+        if allowed != resource.RLIM_INFINITY and allowed < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def listen(host: str, port: int) -> socket.socket:

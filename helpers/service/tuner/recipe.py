@@ -117,8 +117,7 @@ class Tuner:
             time.sleep(LOOK_SECONDS)
         if self._signals.given_up.value:
             raise GivenUp
-        threads = self._signals.threads.value
-        self._set_threads(max(1, threads // 2) if self._signals.completing.value else threads)
+        self._set_threads(self._signals.threads)
         self._step_began = time.monotonic()
         if self._step_began - self._told >= TELL_SECONDS:
             self._told = self._step_began
