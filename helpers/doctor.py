@@ -40,6 +40,7 @@ INSTALL_ALL = later(
 )
 SYSTEM_PACKAGES = {"libgomp": "libgomp1", "libstdc++": "libstdc++6"}  # what Debian and Ubuntu call them
 MEMINFO = Path("/proc/meminfo")
+ELSEWHERE = later("not needed here, {name} names an endpoint")
 
 ROOM_BYTES = 200_000_000  # for adapters and the log
 MEMORY_BYTES = 2_000_000_000
@@ -202,7 +203,8 @@ def disk() -> Finding:
     from .service.local import model_files
 
     needs = {paths.data_dir(): ROOM_BYTES}
-    if not model_files.is_cached(paths.cache_dir()):  # one that has the model may be full, or on a read-only disk
+    is_there = model_files.is_cached(paths.cache_dir())  # one that has the model may be full, or on a read-only disk
+    if not is_there and not _goes_elsewhere():
         needs[paths.cache_dir()] = model_files.WHEEL.needed_bytes
     free = {folder: shutil.disk_usage(_existing(folder)).free for folder in needs}
     for folder, needed in needs.items():
@@ -268,6 +270,8 @@ def model_cache() -> Finding:
     from .service.local import model_files
 
     cache = paths.cache_dir()
+    if _goes_elsewhere():
+        return Finding(_("model cache"), True, _(ELSEWHERE, name=URL_VARIABLE))
     try:
         if model_files.is_cached(cache):
             return Finding(_("model cache"), True, _("cached in {cache}", cache=_short(cache)))
@@ -286,6 +290,8 @@ def service() -> Finding:
     from .service import launcher, paths
 
     data = paths.data_dir()
+    if _goes_elsewhere():
+        return Finding(_("service"), True, _(ELSEWHERE, name=URL_VARIABLE))
     running = launcher.find(data)
     if running:
         return Finding(_("service"), True, _("running at {url}, process {pid}", url=running.url, pid=running.pid))
@@ -370,6 +376,12 @@ def _who_answers(given: list[str], is_theirs: bool) -> str:
     if is_theirs:
         return _("{names} set; connect() uses the endpoint they name", names=names)
     return _("{names} set; connect() uses the local service", names=names)
+
+
+def _goes_elsewhere() -> bool:
+    """Whether connect() needs no service of this user's own, as in a room: the user has set all three variables."""
+    names = (TOKEN_VARIABLE, WORKSPACE_VARIABLE, URL_VARIABLE)
+    return all(map(setting, names)) and not all(map(set_by_connect, names))
 
 
 def _installed(name: str) -> str | None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 import shutil
 import sys
 from pathlib import Path
@@ -36,8 +37,9 @@ def copy_lessons(folder: str | Path) -> Path:
         )
     if not LESSONS.is_dir():
         raise FileNotFoundError(_("These helpers were installed without the lessons: call this from a clone."))
-    shutil.copytree(LESSONS, target, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__"))
-    return target
+    staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}")  # who is interrupted leaves no half of a copy
+    shutil.copytree(LESSONS, staging, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__"))
+    return staging.rename(target)
 
 
 def _index(folder: Path) -> Path:

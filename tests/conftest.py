@@ -51,7 +51,7 @@ def nbval_runs(request) -> Iterator[Runs]:
 def isolated_user(request, tmp_path, monkeypatch) -> None:
     """No test reads or writes the developer's own folders or credentials; only the cache is shared, which has the model
     and the peers' environment."""
-    if not any(map(request.node.get_closest_marker, ("model", "peers", "ray"))):
+    if not any(map(request.node.get_closest_marker, ("model", "peers", "ray", "hub"))):
         monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv(DATA_DIR_VARIABLE, str(tmp_path / "data"))
     monkeypatch.setenv(CREDENTIALS_FILE_VARIABLE, str(tmp_path / "credentials.json"))

@@ -37,6 +37,7 @@ __all__ = [
     "press",
     "status",
     "type_number",
+    "write_settings",
 ]
 
 ARTIFACTS = ROOT / ".artifacts"
@@ -69,6 +70,14 @@ def flags() -> list[str]:
     return [*FLAGS, *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
 
 
+def write_settings(folder: Path) -> None:
+    """JupyterLab's own settings, where it looks for those of its user."""
+    for name, values in SETTINGS.items():
+        path = folder / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values), encoding="utf-8")
+
+
 class Lab:
     """A JupyterLab server on a folder.
 
@@ -81,10 +90,7 @@ class Lab:
         self.folder = folder
         self._token = secrets.token_urlsafe(16)
         own = folder.parent / "jupyter"
-        for name, values in SETTINGS.items():
-            path = own / "settings" / f"{name}.jupyterlab-settings"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(values), encoding="utf-8")
+        write_settings(own / "settings")
         folders = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
         folders |= {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
         environment = {**environment, **{name: str(own / value) for name, value in folders.items()}}
@@ -150,13 +156,23 @@ class NotebookPage:
 
     def run_all(self, seconds: float = RUN_SECONDS) -> None:
         """Runs all cells and waits until the last one has run."""
+        self.start_all()
+        self.wait_for_all(seconds)
+
+    def start_all(self) -> None:
+        """Starts all cells."""
         self._command("notebook:run-all-cells")
-        last = self.page.locator(".jp-CodeCell").last.locator(".jp-InputPrompt")
-        self._until(
-            lambda: self.failed() or last.inner_text().strip("[]: ").isdigit(), seconds, "the last cell has run"
-        )
+
+    def wait_for_all(self, seconds: float = RUN_SECONDS) -> None:
+        """Waits until the last cell has run; each of the cells must have succeeded."""
+        self._until(self.ended, seconds, "the last cell has run")
         assert not self.failed(), self._text()
         self._wait_for_kernel()
+
+    def ended(self) -> bool:
+        """Whether the last cell has run, or one has failed."""
+        last = self.page.locator(".jp-CodeCell").last.locator(".jp-InputPrompt")
+        return self.failed() or last.inner_text().strip("[]: ").isdigit()
 
     def run_cell(self, number: int) -> None:
         """Runs one code cell again; it is counted from 0."""
