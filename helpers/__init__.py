@@ -15,7 +15,7 @@ from . import cell_errors
 from .environment import VERSION as __version__  # noqa: F401 - Python's own name for it
 
 if TYPE_CHECKING:
-    from . import auth, doctor, exercises, forms, plots
+    from . import auth, doctor, exercises, forms, language, plots
     from .connection import adapter_folder, connect, stop_local_service
     from .embeddings import GradientEmbeddings
     from .errors import (
@@ -51,7 +51,7 @@ _WHERE = {  # of the names that are in no module of their own; those that are mi
     "next_tokens": "token_views",
     "copy_lessons": "lessons",
 }
-_MODULES = ("auth", "doctor", "exercises", "forms", "plots")
+_MODULES = ("auth", "doctor", "exercises", "forms", "language", "plots")
 
 __all__ = [
     "BadInput",
@@ -76,6 +76,7 @@ __all__ = [
     "exercises",
     "export_adapter",
     "forms",
+    "language",
     "next_tokens",
     "plots",
     "progress",

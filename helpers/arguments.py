@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Union
 
 from .errors import BadInput
+from .language import _
 from .parameters import RANGES, in_range
 
 # What an endpoint calls the weight of a sample, and the SDK drops without a word.
@@ -54,7 +55,7 @@ def _dropped_from(sample: Any, where: str) -> str | None:
         return None
     for key in sample:
         if key in _WIRE_KEYS:
-            return f'{where} has the key {key!r}: write "multiplier" beside "inputs" instead.'
+            return _('{where} has the key {key!r}: write "multiplier" beside "inputs" instead.', where=where, key=key)
     parts = _numbered(sample.get("inputs"))
     return _misspelt(sample, _KEYS, where) or _first(
         _misspelt(part, _PART_KEYS, f"{where}.inputs[{place}]")
@@ -82,21 +83,35 @@ def _flaw_of_names(
     as_written = f"{call}({', '.join(f'{name}=…' for name in needed or known[:1])})"
     if given:
         return (
-            f"{call} takes its arguments by name: {as_written}." if known else f"{call} takes no arguments: {call}()."
+            _("{call} takes its arguments by name: {as_written}.", call=call, as_written=as_written)
+            if known
+            else _("{call} takes no arguments: {call}().", call=call)
         )
     unknown = [name for name in named if name not in known]
     if unknown and len(known) == len(names):
-        return f"{call} has no argument {unknown[0]!r}{meant(unknown[0], known)}"
+        return meant(_("{call} has no argument {name!r}", call=call, name=unknown[0]), unknown[0], known)
     missing = [name for name in needed if name not in named]
-    return f"{call} needs {' and '.join(missing)}: {as_written}." if missing else None
+    if not missing:
+        return None
+    return _(
+        "{call} needs {missing}: {as_written}.", call=call, missing=_(" and ").join(missing), as_written=as_written
+    )
 
 
-def meant(word: Any, words: Collection[str]) -> str:
-    """The end of a sentence about a name that there is not: the one that was meant, or all."""
+def meant(missing: str, word: Any, words: Collection[str]) -> str:
+    """A sentence about a name that there is not: the one that was meant, or all.
+
+    Args:
+        missing: the sentence's beginning, which says what there is not.
+        word: the name.
+        words: those there are.
+    """
     near = closest(word, words)
     if near is not None:
-        return f": did you mean {near!r}?"
-    return f"; it has {', '.join(words)}." if words else "; it has none."
+        return _("{missing}: did you mean {near!r}?", missing=missing, near=near)
+    if not words:
+        return _("{missing}; it has none.", missing=missing)
+    return _("{missing}; it has {words}.", missing=missing, words=", ".join(words))
 
 
 def _flaw_of(hint: Any, value: Any, where: str) -> str | None:
@@ -111,7 +126,7 @@ def _flaw_of(hint: Any, value: Any, where: str) -> str | None:
         return _flaw_of_one_of([one for one in typing.get_args(hint) if one is not type(None)], value, where)
     if origin is Literal:
         allowed = typing.get_args(hint)
-        return None if value in allowed else _has_to_be(where, " or ".join(map(repr, allowed)), value)
+        return None if value in allowed else _has_to_be(where, _(" or ").join(map(repr, allowed)), value)
     if typing.is_typeddict(hint):
         return _flaw_of_dict(hint, value, where)
     if origin is list:
@@ -137,7 +152,7 @@ def _flaw_of_one_of(hints: list[Any], value: Any, where: str) -> str | None:
     fitting = [said for hint, said in zip(hints, flaws, strict=True) if _outer_fits(hint, value)]
     if fitting:
         return fitting[0]
-    return flaws[0] if len(flaws) == 1 else _has_to_be(where, " or ".join(map(_described, hints)), value)
+    return flaws[0] if len(flaws) == 1 else _has_to_be(where, _(" or ").join(map(_described, hints)), value)
 
 
 def _outer_fits(hint: Any, value: Any) -> bool:
@@ -169,7 +184,9 @@ def _flaw_of_dict(hint: Any, value: Any, where: str) -> str | None:
     given = {_snake(key): one for key, one in value.items()}
     missing = [key for key in needed if key not in given]
     if missing:
-        return f"{where} has no {missing[0]!r}: it has to be {_described(hint)}."
+        return _(
+            "{where} has no {missing!r}: it has to be {what}.", where=where, missing=missing[0], what=_described(hint)
+        )
     within = _first(_flaw_of(hints[key], one, f"{where}.{key}") for key, one in given.items() if key in hints)
     return within or _unknown(value, hints, where)
 
@@ -179,13 +196,18 @@ def _misspelt(value: Any, keys: Collection[str], where: str) -> str | None:
     for key in _strange(value, keys):
         near = closest(_snake(key), keys)
         if near is not None:
-            return f"{where} has the key {key!r}: did you mean {near!r}?"
+            return _("{where} has the key {key!r}: did you mean {near!r}?", where=where, key=key, near=near)
     return None
 
 
 def _unknown(value: Any, keys: Collection[str], where: str) -> str | None:
     for key in _strange(value, keys):
-        return f"{where} has the key {key!r}, which there is not: there are {', '.join(keys)}."
+        return _(
+            "{where} has the key {key!r}, which there is not: there are {keys}.",
+            where=where,
+            key=key,
+            keys=", ".join(keys),
+        )
     return None
 
 
@@ -197,15 +219,19 @@ def _strange(value: Any, keys: Collection[str]) -> list[Any]:
 def _flaw_of_list(hint: Any, value: Any, where: str) -> str | None:
     if not isinstance(value, (list, tuple)):
         is_one = _flaw_of(hint, value, where) is None
-        end = ", and this is one: put it into a list." if is_one else f", not {reprlib.repr(value)}."
-        return f"{where} has to be a list, such as [{_example(hint)}]{end}"
+        given = {"where": where, "example": _example(hint), "value": reprlib.repr(value)}
+        if is_one:
+            said = _("{where} has to be a list, such as [{example}], and this is one: put it into a list.", **given)
+        else:
+            said = _("{where} has to be a list, such as [{example}], not {value}.", **given)
+        return said
     within = _first(_flaw_of(hint, one, f"{where}[{place}]") for place, one in enumerate(value))
     return within or _flaw_if_empty(value, where)
 
 
 def _flaw_of_mapping(hint: Any, value: Any, where: str) -> str | None:
     if not isinstance(value, Mapping):
-        return _has_to_be(where, f'a dict, such as {{"…": {_described(hint)}}}', value)
+        return _has_to_be(where, _('a dict, such as {{"…": {example}}}', example=_described(hint)), value)
     within = _first(_flaw_of(hint, one, f"{where}[{key!r}]") for key, one in value.items())
     return within or _flaw_if_empty(value, where)
 
@@ -216,18 +242,20 @@ def _flaw_of_plain(hint: Any, value: Any, where: str) -> str | None:
     if not isinstance(value, hint) or (hint in (int, float) and isinstance(value, bool)):
         return _has_to_be(where, _described(hint), value)
     if where.startswith("filepath") and value and not Path(str(value)).is_file():
-        return f"There is no file {value!r}."
+        return _("There is no file {value!r}.", value=value)
     return _flaw_if_empty(value, where) if hint is str else None
 
 
 def _flaw_if_empty(value: Any, where: str) -> str | None:
     if value:
         return None
-    return f"{where} is empty: {'write some text' if isinstance(value, str) else 'give at least one'}."
+    if isinstance(value, str):
+        return _("{where} is empty: write some text.", where=where)
+    return _("{where} is empty: give at least one.", where=where)
 
 
 def _has_to_be(where: str, what: str, value: Any) -> str:
-    return f"{where} has to be {what}, not {reprlib.repr(value)}."
+    return _("{where} has to be {what}, not {value}.", where=where, what=what, value=reprlib.repr(value))
 
 
 def _described(hint: Any) -> str:
@@ -235,10 +263,11 @@ def _described(hint: Any) -> str:
     if typing.is_typeddict(hint):
         return _example(hint)
     if typing.get_origin(hint) is list:
-        return f"a list of {_described(typing.get_args(hint)[0])}"
+        return _("a list of {what}", what=_described(typing.get_args(hint)[0]))
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return " or ".join(f"{hint.__name__}.{one.name}" for one in hint) + " of gradientai"
-    words = {str: "a text", bool: "True or False", int: "a whole number", float: "a number"}
+        names = _(" or ").join(f"{hint.__name__}.{one.name}" for one in hint)
+        return _("{names} of gradientai", names=names)
+    words = {str: _("a text"), bool: _("True or False"), int: _("a whole number"), float: _("a number")}
     return words.get(hint) or str(getattr(hint, "__name__", hint))
 
 

@@ -17,10 +17,11 @@ from . import private_file
 from .endpoint import cleaned
 from .environment import APP_NAME, CREDENTIALS_FILE_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE
 from .errors import MissingCredentials
+from .language import _, later
 
 _QUESTIONS = {
-    TOKEN_VARIABLE: "Gradient access token: ",
-    WORKSPACE_VARIABLE: "Gradient workspace id: ",
+    TOKEN_VARIABLE: later("Gradient access token: "),
+    WORKSPACE_VARIABLE: later("Gradient workspace id: "),
 }
 
 
@@ -58,17 +59,20 @@ def credentials_file() -> Path:
 
 def _ask(name: str, question: str) -> str:
     missing = MissingCredentials(
-        f"{name} is not set and no one can be asked for it here: set it in the environment, or run connect() without "
-        "hosted=True to use the local service."
+        _(
+            "{name} is not set and no one can be asked for it here: set it in the environment, "
+            "or run connect() without hosted=True to use the local service.",
+            name=name,
+        )
     )
     if not _someone_can_answer():
         raise missing
     try:
-        answer = cleaned(getpass.getpass(question))
+        answer = cleaned(getpass.getpass(_(question)))
     except (EOFError, OSError):
         raise missing from None
     if not answer:
-        raise MissingCredentials(f"No value was given for {name}: run this again and paste it.")
+        raise MissingCredentials(_("No value was given for {name}: run this again and paste it.", name=name))
     return answer
 
 

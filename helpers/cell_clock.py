@@ -12,6 +12,7 @@ from html import escape
 from typing import Any
 
 from . import neighbours, progress_bars
+from .language import _
 
 SHOWN_AFTER = 2.0  # seconds
 MARK = "_gradient_clock"  # on the notebook's shell, so that a second connect() adds no second clock
@@ -44,13 +45,13 @@ class CellClock:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def begin(self, _: Any = None) -> None:
+    def begin(self, info: Any = None) -> None:
         """A cell begins: unless it ends soon, show how long it has been running."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._show, args=(self._ended, time.monotonic()), daemon=True)
         self._thread.start()
 
-    def end(self, _: Any = None) -> None:
+    def end(self, result: Any = None) -> None:
         """The cell has ended: the clock vanishes before the next begins."""
         self._ended.set()
         if self._thread is not None:
@@ -65,7 +66,7 @@ class CellClock:
         why: list[str] = []
         with neighbours.watched(why.append):
             while not ended.wait(1.0):
-                text = "; ".join([f"running for {time.monotonic() - began:.0f} s", *why])
+                text = "; ".join([_("running for {seconds:.0f} s", seconds=time.monotonic() - began), *why])
                 clock = f'<span style="color: gray">{escape(text)}</span>'
                 shown.update(HTML("" if progress_bars.are_on_show() else clock))
         shown.update(HTML(""))

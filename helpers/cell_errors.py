@@ -15,6 +15,7 @@ from typing import Any
 from . import endpoint, retired
 from .environment import URL_VARIABLE
 from .errors import BadInput, GradientError, UnknownModel, of_the_sdk
+from .language import _
 
 # What IPython hands over. SyntaxError is not among them: IPython shows it by other means.
 _watched: list[type[BaseException]] = [GradientError, AttributeError, ImportError, TypeError, ValueError]
@@ -56,7 +57,7 @@ def sentence(error: BaseException) -> GradientError | None:
     """An exception as a cell shows it, alone; None for one that is to be shown with its trace."""
     if isinstance(error, GradientError):
         return type(error)(str(error), error.status, error.type)  # without those before it
-    said = of_the_sdk(error, endpoint.setting(URL_VARIABLE) or "the endpoint")
+    said = of_the_sdk(error, endpoint.setting(URL_VARIABLE) or _("the endpoint"))
     if said is not None:
         return said
     if isinstance(error, StopIteration):
@@ -67,11 +68,13 @@ def sentence(error: BaseException) -> GradientError | None:
 
 def _lost_slug(error: StopIteration) -> UnknownModel | None:
     """The sentence for the bare StopIteration of a client made by hand, which knows no model with a slug."""
-    code = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
+    code = [frame.f_code for frame, line in traceback.walk_tb(error.__traceback__)][-1]
     if code.co_name not in ("get_base_model", "get_embeddings_model") or "gradientai" not in code.co_filename:
         return None
     lists = "list_models(only_base=True)" if code.co_name == "get_base_model" else "list_embeddings_models()"
-    return UnknownModel(f"There is no model with this slug: {lists} shows those there are, each with its slug.")
+    return UnknownModel(
+        _("There is no model with this slug: {lists} shows those there are, each with its slug.", lists=lists)
+    )
 
 
 def _habit(error: BaseException) -> str | None:
@@ -79,7 +82,7 @@ def _habit(error: BaseException) -> str | None:
     if isinstance(error, ImportError):
         return retired.import_instead(error.name)
     if isinstance(error, AttributeError) and type(error.obj).__module__.startswith("langchain_core.runnables"):
-        return retired.call_instead("A chain", error.name or "")
+        return retired.call_instead(_("A chain"), error.name or "")
     if isinstance(error, TypeError) and re.match(r"'Runnable\w+' object is not callable", str(error)):
-        return retired.not_a_function("A chain")
+        return retired.not_a_function(_("A chain"))
     return None

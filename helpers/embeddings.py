@@ -13,6 +13,7 @@ from . import sdk
 from .endpoint_fields import MAX_CONCURRENT, EndpointFields
 from .errors import BadInput
 from .hanging_up import aall_of, all_of
+from .language import _, later
 
 BATCH = 256  # texts that one call takes
 
@@ -32,7 +33,7 @@ class GradientEmbeddings(EndpointFields, Embeddings):
         GradientError: from calls, with the service's own sentence.
     """
 
-    model_is = "the slug of an embeddings model"
+    model_is = later("the slug of an embeddings model")
 
     model: str = Field(min_length=1)
     query_prompt_for_retrieval: str | None = None
@@ -77,5 +78,5 @@ class GradientEmbeddings(EndpointFields, Embeddings):
 
 def _batches(texts: list[str]) -> list[list[str]]:
     if isinstance(texts, str):
-        raise BadInput("embed_documents takes a list of texts, and this is one: put it into a list.")
+        raise BadInput(_("embed_documents takes a list of texts, and this is one: put it into a list."))
     return [texts[begin : begin + BATCH] for begin in range(0, len(texts), BATCH)]

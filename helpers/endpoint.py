@@ -20,15 +20,17 @@ from .environment import (
     is_token,
 )
 from .errors import BadInput
+from .language import _, later
 
 API_PATH = "/api"
 EXAMPLE_URL = "http://192.168.1.20:8080/api"  # as a room's service has it
 
 # The SDK's own default, https://api.gradient.ai, answers no more: a token that goes there may reach anyone.
-NO_URL = (
-    f"An access token and a workspace id are there and the endpoint's address is not; the hosted Gradient that needed "
-    f"none is retired. Unset {TOKEN_VARIABLE} and {WORKSPACE_VARIABLE} to use the local service, which connect() "
-    f"starts, or set {URL_VARIABLE} to your endpoint's address, such as {EXAMPLE_URL}."
+NO_URL = later(
+    "An access token and a workspace id are there and the endpoint's address is not; the "
+    "hosted Gradient that needed none is retired. Unset {token} and "
+    "{workspace} to use the local service, which connect() starts, or set "
+    "{url} to your endpoint's address, such as {example}."
 )
 
 # What a copy or a file from another system leaves at the ends of a value: white space, and signs that no one sees.
@@ -96,12 +98,13 @@ def checked_url(url: str) -> str:
     """
     text = cleaned(url)
     if not text:
-        raise BadInput(NO_URL)
+        names = {"token": TOKEN_VARIABLE, "workspace": WORKSPACE_VARIABLE, "url": URL_VARIABLE}
+        raise BadInput(_(NO_URL, example=EXAMPLE_URL, **names))
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018 - refuses what is no number
     except ValueError:
-        raise _wrong_url("a host and a port that can't be read", EXAMPLE_URL) from None
+        raise _wrong_url(_("a host and a port that can't be read"), EXAMPLE_URL) from None
     flaw = _flaw_of_url(text, parts)
     if flaw is not None:
         raise _wrong_url(*flaw)
@@ -111,26 +114,33 @@ def checked_url(url: str) -> str:
         return base + API_PATH
     if path.endswith(API_PATH):  # behind a proxy
         return base + path
-    raise _wrong_url(f"the path {path}", base + API_PATH)
+    raise _wrong_url(_("the path {path}", path=path), base + API_PATH)
 
 
 def _flaw_of_url(text: str, parts: SplitResult) -> tuple[str, str] | None:
     """What is wrong before the path, and a right URL; None if nothing is."""
     if re.search(r"[\s\x00-\x1f]", text):
-        return "white space in it", EXAMPLE_URL
+        return _("white space in it"), EXAMPLE_URL
     if "@" in parts.netloc:
-        return "a name or a password in it", EXAMPLE_URL
+        return _("a name or a password in it"), EXAMPLE_URL
     if "://" not in text and re.fullmatch(r"[\w.-]+(:\d+)?(/.*)?", text):
-        return "no http:// in front of it", f"http://{text.split('/')[0]}{API_PATH}"
+        return _("no http:// in front of it"), f"http://{text.split('/')[0]}{API_PATH}"
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-        return "no http:// or https:// with a host after it", EXAMPLE_URL
+        return _("no http:// or https:// with a host after it"), EXAMPLE_URL
     if parts.query or parts.fragment:
-        return "a ? or a # in it", f"{parts.scheme.lower()}://{parts.netloc}{API_PATH}"
+        return _("a ? or a # in it"), f"{parts.scheme.lower()}://{parts.netloc}{API_PATH}"
     return None
 
 
 def _wrong_url(flaw: str, right: str) -> BadInput:
-    return BadInput(f"The endpoint's address, {URL_VARIABLE}, has {flaw}: a right one is {right}.")
+    return BadInput(
+        _(
+            "The endpoint's address, {name}, has {flaw}: a right one is {right}.",
+            name=URL_VARIABLE,
+            flaw=flaw,
+            right=right,
+        )
+    )
 
 
 def checked_token(token: str) -> str:
@@ -142,14 +152,22 @@ def checked_token(token: str) -> str:
     token = cleaned(token)
     if not token:
         raise BadInput(
-            f"The access token is missing: call connect(), which sets {TOKEN_VARIABLE}, or set it yourself "
-            "(gradient_access_token=… of a GradientLLM or GradientEmbeddings)."
+            _(
+                "The access token is missing: call connect(), which sets {name}, or set it "
+                "yourself (gradient_access_token=… of a GradientLLM or GradientEmbeddings).",
+                name=TOKEN_VARIABLE,
+            )
         )
     if not is_token(token):
         raise BadInput(
-            f"The access token is none: {TOKEN_VARIABLE} needs at least {MIN_TOKEN_CHARACTERS} printable ASCII "
-            f"characters without spaces, and this has {_flaw(token)}. Copy it anew, or call connect(), which sets it "
-            "for the local service."
+            _(
+                "The access token is none: {name} needs at least {least} printable ASCII characters without "
+                "spaces, and this has {flaw}. Copy it anew, or call connect(), which sets it for the local "
+                "service.",
+                name=TOKEN_VARIABLE,
+                least=MIN_TOKEN_CHARACTERS,
+                flaw=_flaw(token),
+            )
         )
     return token
 
@@ -163,13 +181,20 @@ def checked_workspace(workspace: str) -> str:
     workspace = cleaned(workspace)
     if not workspace:
         raise BadInput(
-            f"The workspace id is missing: call connect(), which sets {WORKSPACE_VARIABLE}, or set it yourself "
-            "(gradient_workspace_id=… of a GradientLLM or GradientEmbeddings)."
+            _(
+                "The workspace id is missing: call connect(), which sets {name}, or "
+                "set it yourself (gradient_workspace_id=… of a GradientLLM or GradientEmbeddings).",
+                name=WORKSPACE_VARIABLE,
+            )
         )
     if not re.fullmatch(WORKSPACE_ID, workspace):
         raise BadInput(
-            f"{WORKSPACE_VARIABLE} has to be a workspace id ({WORKSPACE_RULE}), and this has another character or is "
-            "too long: copy it anew."
+            _(
+                "The workspace, {name}, has to be an id ({rule}), and this has another character or is too long: "
+                "copy it anew.",
+                name=WORKSPACE_VARIABLE,
+                rule=_(WORKSPACE_RULE),
+            )
         )
     return workspace
 
@@ -177,4 +202,4 @@ def checked_workspace(workspace: str) -> str:
 def _flaw(token: str) -> str:
     """What is wrong with a token, without a part of it."""
     wrong = [place for place, sign in enumerate(token, 1) if not ("!" <= sign <= "~")]
-    return f"another one at place {wrong[0]}" if wrong else f"{len(token)}"
+    return _("another one at place {wrong}", wrong=wrong[0]) if wrong else f"{len(token)}"

@@ -14,6 +14,7 @@ from . import arguments, sdk
 from .endpoint import checked, cleaned, setting
 from .environment import TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 from .errors import BadInput, of_kind
+from .language import _
 
 if TYPE_CHECKING:
     from gradientai import Gradient
@@ -50,7 +51,7 @@ class EndpointFields(BaseModel):
     def __init__(self, *args: Any, **given: Any) -> None:
         name = type(self).__name__
         if args:
-            raise of_kind(BadInput(f"A {name} takes its arguments by name: {name}(model=…)."), TypeError)
+            raise of_kind(BadInput(_("A {kind} takes its arguments by name: {kind}(model=…).", kind=name)), TypeError)
         # pydantic's errors hold what was given, whatever its name
         hidden = {name: _hidden(value) if "token" in name else value for name, value in given.items()}
         try:
@@ -91,16 +92,21 @@ class EndpointFields(BaseModel):
         if problem["type"] == "value_error":
             return str(problem["ctx"]["error"])
         if problem["type"] == "missing":
-            return f"A {cls.__name__} needs {name}, {cls.model_is}: {cls.__name__}({name}=…)."
+            return _(
+                "A {kind} needs {name}, {what}: {kind}({name}=…).", kind=cls.__name__, name=name, what=_(cls.model_is)
+            )
         if problem["type"] != "extra_forbidden":
-            return f"{name} of a {cls.__name__} is not right: {problem['msg']}."
+            return _(
+                "{name} of a {kind} is not right: {problem}.", name=name, kind=cls.__name__, problem=problem["msg"]
+            )
         return cls._unknown(name)
 
     @classmethod
     def _unknown(cls, name: str) -> str:
         """The sentence for an argument that there is not."""
         ours = [field.alias or own for own, field in cls.model_fields.items() if own not in cls.foreign]
-        return f"A {cls.__name__} has no argument {name!r}{arguments.meant(name, ours)}"
+        missing = _("A {kind} has no argument {name!r}", kind=cls.__name__, name=name)
+        return arguments.meant(missing, name, ours)
 
     def _client(self) -> Gradient:
         """The SDK's client at the endpoint; nothing of it is kept here, so copies are whole and a moved service is

@@ -18,12 +18,16 @@ MIN_TOKEN_CHARACTERS = 10
 WORKSPACE_ID = r"[A-Za-z0-9_.:-]{1,128}"
 WORKSPACE_RULE = "letters, digits and '_.:-', up to 128"
 
+LANGUAGE_VARIABLE = "GRADIENT_LANGUAGE"  # in which the helpers speak, "es" for example
+
 # Where things are kept, each over a per-user folder of this name.
 APP_NAME = "gradient-notebooks"
 CREDENTIALS_FILE_VARIABLE = "GRADIENT_CREDENTIALS_FILE"
 DATA_DIR_VARIABLE = "GRADIENT_LOCAL_DATA_DIR"
 CACHE_DIR_VARIABLE = "GRADIENT_LOCAL_CACHE_DIR"
 LOCAL_TOKEN_VARIABLE = "GRADIENT_LOCAL_TOKEN"  # like the service's --token, but not to be seen in the list of processes
+
+WHEELS_FOLDER = "wheels"  # beside `helpers`: what `helpers.offline` has put there for machines without a network
 
 # What the API takes, and what it takes for granted.
 MAX_TEMPERATURE = 2
@@ -34,6 +38,9 @@ MAX_RANK = 32
 DEFAULT_RANK = 8
 DEFAULT_LEARNING_RATE = 2e-3
 
+MAX_THREADS = (
+    8  # that compute an answer, or a step of a fine-tune: a model of 135 million parameters gains nothing from more
+)
 TOLERATED_CORES = 0.35  # the part of a core that other programs may use before it counts as taken, and is spoken of
 
 

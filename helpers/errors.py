@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import ssl
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -18,10 +19,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .environment import is_loopback
+from .language import _, later
 
-UNSENDABLE = (
-    "No header can carry the access token or the workspace id: copy GRADIENT_ACCESS_TOKEN and GRADIENT_WORKSPACE_ID "
-    "anew, without a line break in them."
+UNSENDABLE = later(
+    "No header can carry the access token or the workspace id: copy "
+    "GRADIENT_ACCESS_TOKEN and GRADIENT_WORKSPACE_ID anew, without a line break in them."
 )
 
 
@@ -174,7 +176,12 @@ def refused(body: str | bytes | None, status: int, reason: str | None, url: str)
         return _BY_TYPE.get(said.get("type"), kind)(str(said["message"]), status, said.get("type"))
     except (TypeError, ValueError, KeyError, AttributeError):
         return GradientError(
-            f"{url} answered {status} {reason}, which is not how the Gradient API answers: check GRADIENT_API_URL.",
+            _(
+                "{url} answered {status} {reason}, which is not how the Gradient API answers: check GRADIENT_API_URL.",
+                url=url,
+                status=status,
+                reason=reason,
+            ),
             status,
         )
 
@@ -207,12 +214,14 @@ def _said(error: BaseException, url: str) -> GradientError | None:
     if isinstance(error, ValidationError):
         problem = error.errors()[0]
         where = ".".join(str(name) for name in problem["loc"] if name != "__root__")
-        return BadInput(f"The call is not right: {where}: {problem['msg']}.", type=_BODY)
+        return BadInput(
+            _("The call is not right: {where}: {problem}.", where=where, problem=problem["msg"]), type=_BODY
+        )
     if isinstance(error, urllib3.exceptions.HTTPError):
         return _no_answer(error, url)
     if isinstance(error, ValueError) and _shows_a_header(error):
         _empty(error)
-        return BadInput(UNSENDABLE)
+        return BadInput(_(UNSENDABLE))
     return None
 
 
@@ -240,15 +249,33 @@ def _empty(error: ValueError) -> None:
 
 def _no_answer(error: Exception, url: str) -> GradientError:
     if "Connection broken" in str(error):
-        return Unreachable(f"{url} hung up in the middle of its answer: try again.")
+        return Unreachable(_("{url} hung up in the middle of its answer: try again.", url=url))
     reason = getattr(error, "reason", error)
     if "timed out" in str(reason).lower() or "timeout" in type(reason).__name__.lower():
-        return TimedOut(f"{url} did not answer in time: it may be busy. Try again, or ask for fewer tokens.")
+        return TimedOut(_("{url} did not answer in time: it may be busy. Try again, or ask for fewer tokens.", url=url))
+    flaw = next((one.verify_message for one in reason.args if isinstance(one, ssl.SSLCertVerificationError)), None)
+    if flaw is not None:
+        return Unreachable(
+            _(
+                "{url} shows a certificate that is not trusted here ({flaw}): get its file from who runs the service, "
+                "set SSL_CERT_FILE to the path of that file, and use one of the names or addresses that it was made "
+                "for.",
+                url=url,
+                flaw=flaw,
+            )
+        )
     if is_loopback(urlsplit(url).hostname or ""):
         return Unreachable(
-            f"Nothing answers at {url}: call connect() again to find or start the local service, or check the address."
+            _(
+                "Nothing answers at {url}: call connect() again to find or start the local service, "
+                "or check the address.",
+                url=url,
+            )
         )
     return Unreachable(
-        f"Nothing answers at {url}: the service there has stopped or can't be reached from here; ask who runs it, or "
-        "check GRADIENT_API_URL and call connect() again."
+        _(
+            "Nothing answers at {url}: the service there has stopped or can't be reached from "
+            "here; ask who runs it, or check GRADIENT_API_URL and call connect() again.",
+            url=url,
+        )
     )

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from . import local_service, renaming, sdk
 from .errors import GradientError, one_sentence
+from .language import _
 from .progress_bars import bar
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def export_adapter(adapter: ModelAdapter, folder: str | os.PathLike[str], with_b
     """
     target = Path(folder).expanduser()
     with one_sentence(sdk.url_of(adapter)):
-        local_service.require(adapter, "hands adapters over")
+        local_service.require(adapter, _("hands adapters over"))
         offer = _offer(adapter, with_base)
         with _disk_sentence(target):
             _claim(target, adapter, sum(file["bytes"] for file in offer["files"] + offer["baseFiles"]))
@@ -75,7 +76,11 @@ def _disk_sentence(folder: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise GradientError(
-            f"The adapter could not be written to {folder}: {reason}. Make room, or choose another folder."
+            _(
+                "The adapter could not be written to {folder}: {reason}. Make room, or choose another folder.",
+                folder=folder,
+                reason=reason,
+            )
         ) from None
 
 
@@ -85,14 +90,23 @@ def _claim(folder: Path, adapter: ModelAdapter, needed: int) -> None:
     there = {path.name for path in folder.iterdir()} - {f"{README}{PART}"}
     if there and not _is_export_of(folder, adapter):
         raise GradientError(
-            f"{folder} is not empty and no earlier export of this adapter: choose a new folder, so that nothing in it "
-            "is overwritten."
+            _(
+                "{folder} is not empty and no earlier export of this adapter: choose a new folder, "
+                "so that nothing in it is overwritten.",
+                folder=folder,
+            )
         )
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise GradientError(
-            f"The export needs {needed / 1e6:.0f} MB in {folder} and only {free / 1e6:.0f} MB are free: make room, "
-            "choose a folder on another disk, or leave the base model out with with_base=False."
+            _(
+                "The export needs {needed:.0f} MB in {folder} and only {free:.0f} MB are free: make "
+                "room, choose a folder on another disk, or leave the base model out with "
+                "with_base=False.",
+                needed=needed / 1e6,
+                folder=folder,
+                free=free / 1e6,
+            )
         )
 
 
@@ -107,8 +121,8 @@ def _fetch_all(adapter: ModelAdapter, offer: dict[str, Any], target: Path) -> No
     """Fetches the base model and then the adapter, whose configuration comes last: peft opens nothing without it."""
     wanted = [(f"/export/base/{quote(file['name'])}", target / BASE_FOLDER, file) for file in offer["baseFiles"]]
     wanted += [(f"/export/adapters/{offer['id']}/{quote(file['name'])}", target, file) for file in offer["files"]]
-    total = sum(file["bytes"] for _, _, file in wanted)
-    with bar(desc="Exporting", total=total, unit="B", unit_scale=True, leave=False) as moving:
+    total = sum(file["bytes"] for path, folder, file in wanted)
+    with bar(desc=_("Exporting"), total=total, unit="B", unit_scale=True, leave=False) as moving:
         for path, folder, file in wanted:
             with local_service.answered(adapter, path) as answer:
                 _write(folder / Path(file["name"]).name, _moving(answer.stream(BLOCK_BYTES), moving))

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 import shutil
 import sys
 from pathlib import Path
 
 from . import console
+from .language import _, chosen
 
 LESSONS = Path(__file__).parents[1] / "notebooks"
 
@@ -30,25 +32,39 @@ def copy_lessons(folder: str | Path) -> Path:
     """
     target = Path(folder).expanduser().absolute()
     if target.exists():
-        raise ValueError(f"{target} is there already, and nothing in it is changed: name a folder that is not.")
+        raise ValueError(
+            _("{target} is there already, and nothing in it is changed: name a folder that is not.", target=target)
+        )
     if not LESSONS.is_dir():
-        raise FileNotFoundError("These helpers were installed without the lessons: call this from a clone.")
-    shutil.copytree(LESSONS, target, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__"))
-    return target
+        raise FileNotFoundError(_("These helpers were installed without the lessons: call this from a clone."))
+    staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}")  # who is interrupted leaves no half of a copy
+    shutil.copytree(LESSONS, staging, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__"))
+    return staging.rename(target)
+
+
+def _index(folder: Path) -> Path:
+    """The page that lists the lessons in the language of the helpers, or the English one."""
+    page = folder / chosen() / "README.md"
+    return page if page.exists() else folder / "README.md"
 
 
 def main() -> int:
     """Copies the lessons into the folder that the command names, and says how to open them; 1 if it can't."""
     console.take_any_text()
-    parser = argparse.ArgumentParser(prog="python -m helpers.lessons", description="Copies the lessons to work in.")
-    parser.add_argument("folder", help="where to; it must not be there yet")
+    parser = argparse.ArgumentParser(prog="python -m helpers.lessons", description=_("Copies the lessons to work in."))
+    parser.add_argument("folder", help=_("where to; it must not be there yet"))
     try:
         folder = copy_lessons(parser.parse_args().folder)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     print(
-        f"The lessons are in {folder}. Open them: {Path(sys.executable).parent / 'jupyter'} lab {folder / 'README.md'}"
+        _(
+            "The lessons are in {folder}. Open them: {jupyter} lab {page}",
+            folder=folder,
+            jupyter=Path(sys.executable).parent / "jupyter",
+            page=_index(folder),
+        )
     )
     return 0
 

@@ -20,6 +20,7 @@ from . import retired, sdk
 from .endpoint_fields import MAX_CONCURRENT, EndpointFields
 from .errors import BadInput, of_kind
 from .hanging_up import aall_of, all_of
+from .language import _, later
 from .parameters import NAMES, checked_parameters, strings
 from .token_count import token_ids
 
@@ -49,7 +50,7 @@ class GradientLLM(EndpointFields, BaseLLM):
     """
 
     model_config = EndpointFields.model_config  # or that of BaseLLM, the last of the two, would hold
-    model_is = "the id of a base model or of an adapter"
+    model_is = later("the id of a base model or of an adapter")
     foreign = frozenset(BaseLLM.model_fields)
 
     model_id: str = Field(alias="model", min_length=1)
@@ -59,7 +60,7 @@ class GradientLLM(EndpointFields, BaseLLM):
     auto_template: bool | None = None
 
     def __getattr__(self, name: str) -> Any:
-        words = retired.call_instead("A model", name)
+        words = retired.call_instead(_("A model"), name)
         if words is not None:
             raise of_kind(BadInput(words), AttributeError)
         return super().__getattr__(name)  # type: ignore[misc]  # pydantic hides its own from type checkers
@@ -70,7 +71,7 @@ class GradientLLM(EndpointFields, BaseLLM):
         Raises:
             BadInput (also a TypeError): always.
         """
-        raise of_kind(BadInput(retired.not_a_function("A model")), TypeError)
+        raise of_kind(BadInput(retired.not_a_function(_("A model"))), TypeError)
 
     @field_validator("stop", "choices", mode="before")
     @classmethod
@@ -226,7 +227,7 @@ class GradientLLM(EndpointFields, BaseLLM):
     @classmethod
     def _unknown(cls, name: str) -> str:
         if name in NAMES:
-            return f'{name} is given in model_kwargs: GradientLLM(model=…, model_kwargs={{"{name}": …}}).'
+            return _('{name} is given in model_kwargs: GradientLLM(model=…, model_kwargs={{"{name}": …}}).', name=name)
         return super()._unknown(name)
 
     def _connected(self) -> ModelAdapter:
@@ -235,7 +236,7 @@ class GradientLLM(EndpointFields, BaseLLM):
 
 def _check_prompts(inputs: Any) -> None:
     if isinstance(inputs, str):
-        raise BadInput("batch takes a list of prompts, and this is one: put it into a list, or use invoke.")
+        raise BadInput(_("batch takes a list of prompts, and this is one: put it into a list, or use invoke."))
 
 
 def _limited(config: RunnableConfig | list[RunnableConfig] | None, inputs: list[Any]) -> list[RunnableConfig]:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from .endpoint import setting
 from .environment import TOLERATED_CORES, URL_VARIABLE
+from .language import _
 
 SLOW_SECONDS = 5.0  # a few times what an answer takes on a quiet machine, or one sample's fine-tune
 ASK_SECONDS = 1.0  # for the service to answer that
@@ -38,7 +39,7 @@ def sentence(url: str | None = None) -> str:
         return ""
     if others <= TOLERATED_CORES:
         return ""
-    return f"other programs use {others:.1f} of {cores} cores, so this takes longer"
+    return _("other programs use {others:.1f} of {cores} cores, so this takes longer", others=others, cores=cores)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from .environment import MAX_GENERATED_TOKENS, MAX_RANK, MAX_TEMPERATURE, MAX_TOP_K
 from .errors import BadInput
+from .language import _
 
 NAMES = ("temperature", "top_k", "top_p", "max_generated_token_count", "auto_template", "guidance", "rag")
 
@@ -28,9 +29,14 @@ class Range(NamedTuple):
     is_open: bool = False
 
     def __str__(self) -> str:
-        kind = "a whole number" if self.is_whole else "a number"
-        ends = f"above {self.least} and below {self.most}" if self.is_open else f"from {self.least} to {self.most}"
-        return f"{kind} {ends}"
+        ends = {"least": self.least, "most": self.most}
+        if self.is_open and self.most == float("inf"):
+            return _("a number above {least}", **ends)
+        if self.is_open:
+            return _("a number above {least} and below {most}", **ends)
+        if self.is_whole:
+            return _("a whole number from {least} to {most}", **ends)
+        return _("a number from {least} to {most}", **ends)
 
     def holds(self, number: float) -> bool:
         """Whether a number is in it; NaN is in none."""
@@ -58,7 +64,13 @@ def checked_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """
     unknown = sorted(set(parameters) - set(NAMES))
     if unknown:
-        raise BadInput(f"There is no parameter {unknown[0]!r}; there are {', '.join(NAMES)} and choices.")
+        raise BadInput(
+            _(
+                "There is no parameter {name!r}; there are {names} and choices.",
+                name=unknown[0],
+                names=", ".join(NAMES),
+            )
+        )
     return {name: in_range(name, value) if name in RANGES else value for name, value in parameters.items()}
 
 
@@ -76,7 +88,13 @@ def strings(name: str, value: Any) -> list[str] | None:
         return None
     found = [value] if isinstance(value, str) else value
     if not isinstance(found, (list, tuple, set, frozenset)) or not all(isinstance(one, str) and one for one in found):
-        raise BadInput(f"{name} has to be a string or a list of strings, none of them empty, not {value!r}.")
+        raise BadInput(
+            _(
+                "{name} has to be a string or a list of strings, none of them empty, not {value!r}.",
+                name=name,
+                value=value,
+            )
+        )
     return list(found)
 
 
@@ -93,7 +111,7 @@ def in_range(name: str, value: Any) -> int | float:
     allowed = RANGES[name]
     number = plain(value, whole=allowed.is_whole)
     if number is None or not allowed.holds(number):
-        raise BadInput(f"{name} has to be {_said(name)}, not {value!r}.")
+        raise BadInput(_("{name} has to be {what}, not {value!r}.", name=name, what=allowed, value=value))
     return number
 
 
@@ -114,7 +132,3 @@ def plain(value: Any, whole: bool = False) -> int | float | None:
     if not whole:
         return number
     return int(number) if number.is_integer() else None
-
-
-def _said(name: str) -> str:
-    return "a number above 0" if RANGES[name].most == float("inf") else str(RANGES[name])

@@ -10,9 +10,11 @@ import html
 import io
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from .colours import BLUE, INK, SERIES
 from .errors import BadInput
+from .language import _
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -23,15 +25,13 @@ Matrix = Iterable[Iterable[float]]
 """Rows of numbers; an array is one."""
 
 
-def loss_curve(
-    losses: Sequence[float], title: str = "Mean loss before each fine_tune call", each: str = "fine_tune call"
-) -> HTML:
+def loss_curve(losses: Sequence[float], title: str | None = None, each: str | None = None) -> HTML:
     """The mean loss per trainable token over a series of fine_tune calls or steps, on a logarithmic scale.
 
     Args:
         losses: one value per call, in nats: sum_loss / number_of_trainable_tokens.
-        title: what the figure says above the curve.
-        each: what there is a loss for.
+        title: what the figure says above the curve; by default, that it is the mean loss before each fine_tune call.
+        each: what there is a loss for, by default a fine_tune call.
 
     Returns:
         A picture to show as a cell's last value.
@@ -40,17 +40,31 @@ def loss_curve(
         BadInput: there are no losses, or one is not positive.
     """
     if not losses or min(losses) <= 0:
-        raise BadInput("loss_curve needs at least one loss, all above 0: sum_loss / number_of_trainable_tokens")
+        raise BadInput(_("loss_curve needs at least one loss, all above 0: sum_loss / number_of_trainable_tokens"))
     from matplotlib.figure import Figure
 
+    title = title or _("Mean loss before each fine_tune call")
+    things = _("calls") if each is None else f"{each.split()[-1]}s"
     figure = Figure(figsize=(6, 3), layout="constrained")
     axes = figure.subplots()
     calls = range(1, len(losses) + 1)
-    axes.plot(calls, losses, marker="o")
-    axes.set(xlabel=each, ylabel="nats per token", title=title, yscale="log", xticks=list(calls))
-    axes.grid(alpha=0.3)
+    axes.plot(calls, losses, marker="o", color=BLUE)
+    axes.set(
+        xlabel=each or _("fine_tune call"), ylabel=_("nats per token"), title=title, yscale="log", xticks=list(calls)
+    )
+    axes.grid(color=INK, alpha=0.3)
     first, last = f"{losses[0]:.2f}", f"{losses[-1]:.3f}"
-    return picture(figure, f"{title}: {len(losses)} {each.split()[-1]}s, from {first} down to {last} nats per token.")
+    return picture(
+        figure,
+        _(
+            "{title}: {count} {things}, from {first} down to {last} nats per token.",
+            title=title,
+            count=len(losses),
+            things=things,
+            first=first,
+            last=last,
+        ),
+    )
 
 
 def bars(values: Mapping[str, Mapping[str, float]], title: str, measure: str) -> HTML:
@@ -69,22 +83,24 @@ def bars(values: Mapping[str, Mapping[str, float]], title: str, measure: str) ->
     """
     labels = list(next(iter(values.values()), {}))
     if not labels or any(list(series) != labels for series in values.values()):
-        raise ValueError("bars needs at least one series, and the same labels in each: {'name': {'label': 1.0}}")
+        raise ValueError(_("bars needs at least one series, and the same labels in each: {'name': {'label': 1.0}}"))
     from matplotlib.figure import Figure
 
     thick = 0.8 / len(values)
-    figure = Figure(figsize=(6.5, 0.8 + len(labels) * (0.12 + 0.22 * len(values))), layout="constrained")
+    figure = Figure(figsize=(6.5, 1.1 + len(labels) * (0.12 + 0.22 * len(values))), layout="constrained")
     axes = figure.subplots()
-    for place, ((name, series), hatch) in enumerate(zip(values.items(), ("", "//", "..", "xx", "--"))):  # noqa: B905
+    looks = zip(SERIES, ("", "//", "..", "xx", "--"), strict=True)
+    for place, ((name, series), (colour, hatch)) in enumerate(zip(values.items(), looks, strict=False)):
         heights = [row + place * thick for row in range(len(labels))]
-        drawn = axes.barh(heights, list(series.values()), thick * 0.9, label=name, hatch=hatch, edgecolor="white")
-        axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
+        bar: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0}
+        drawn = axes.barh(heights, list(series.values()), thick * 0.9, label=name, **bar)
+        axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=9, color=INK)
     axes.set(title=title, xlabel=measure, yticks=[row + 0.4 - thick / 2 for row in range(len(labels))])
     axes.set_yticklabels(labels, parse_math=False)
     axes.invert_yaxis()
     axes.margins(x=0.12)
     if len(values) > 1:
-        axes.legend(fontsize=8)
+        _add_legend(figure)
     said = "; ".join(
         f"{name}: {', '.join(f'{label} {number:.3g}' for label, number in series.items())}"
         for name, series in values.items()
@@ -93,7 +109,7 @@ def bars(values: Mapping[str, Mapping[str, float]], title: str, measure: str) ->
 
 
 def picture(figure: Figure, alt: str) -> HTML:
-    """A figure as a PNG with an alternative text, on white so that it reads in a dark theme too.
+    """A figure as a PNG with an alternative text, in INK and without a background: it reads on light and dark pages.
 
     It is an HTML image: JupyterLab shows the alternative text of a plain image output to no one.
 
@@ -103,8 +119,9 @@ def picture(figure: Figure, alt: str) -> HTML:
     """
     from IPython.display import HTML
 
+    _draw_in_ink(figure)
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=100, facecolor="white", metadata={"Software": None})
+    figure.savefig(png, format="png", dpi=100, transparent=True, metadata={"Software": None})
     source = base64.b64encode(png.getvalue()).decode("ascii")
     return HTML(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{source}">')
 
@@ -128,7 +145,7 @@ def heat_maps(
     """
     tables = {name: [[float(value) for value in row] for row in matrix] for name, matrix in matrices.items()}
     if not tables or not all(table and table[0] for table in tables.values()):
-        raise BadInput("heat_maps needs at least one matrix with numbers: {'name': [[1.0, 2.0], [3.0, 4.0]]}")
+        raise BadInput(_("heat_maps needs at least one matrix with numbers: {'name': [[1.0, 2.0], [3.0, 4.0]]}"))
     numbers = [value for table in tables.values() for row in table for value in row]
     most = max(map(abs, numbers)) or 1.0
     colours, least = ("RdBu_r", -most) if min(numbers) < 0 else ("Reds", 0.0)
@@ -139,7 +156,10 @@ def heat_maps(
         if digits is not None:
             _write_numbers(axes, table, most, digits)
     figure.colorbar(shown, ax=places)
-    return picture(figure, f"Heat maps: {'; '.join(f'{name}, {_in_words(table)}' for name, table in tables.items())}.")
+    return picture(
+        figure,
+        _("Heat maps: {items}.", items="; ".join(f"{name}, {_in_words(table)}" for name, table in tables.items())),
+    )
 
 
 def confusions(tables: Mapping[str, Sequence[tuple[str, str]]], classes: Sequence[str]) -> HTML:
@@ -158,7 +178,9 @@ def confusions(tables: Mapping[str, Sequence[tuple[str, str]]], classes: Sequenc
     """
     strange = {name for pairs in tables.values() for pair in pairs for name in pair} - set(classes)
     if strange or not tables or not all(tables.values()):
-        raise BadInput(f"confusions needs pairs of classes, all among {', '.join(classes)}, for each classifier")
+        raise BadInput(
+            _("confusions needs pairs of classes, all among {classes}, for each classifier", classes=", ".join(classes))
+        )
     counts = {
         name: [[pairs.count((one, other)) for other in classes] for one in classes] for name, pairs in tables.items()
     }
@@ -168,11 +190,11 @@ def confusions(tables: Mapping[str, Sequence[tuple[str, str]]], classes: Sequenc
         right, total = sum(table[at][at] for at in range(len(classes))), len(tables[name])
         most = max(map(max, table))
         axes.imshow(table, cmap="Blues", vmin=0, vmax=most)
-        _name_squares(axes, f"{name}: {right} of {total}", classes, classes)
-        axes.set(xlabel="said", ylabel="right")
+        _name_squares(axes, _("{name}: {right} of {total}", name=name, right=right, total=total), classes, classes)
+        axes.set(xlabel=_("said"), ylabel=_("right"))
         _write_numbers(axes, table, most, 0)
-        words.append(f"{name} {right} of {total} right{_worst(table, classes)}")
-    return picture(figure, f"Confusion tables: {'; '.join(words)}.")
+        words.append(_score(table, classes, name=name, right=right, total=total))
+    return picture(figure, _("Confusion tables: {words}.", words="; ".join(words)))
 
 
 def points(groups: Mapping[str, Sequence[tuple[float, float]]], title: str, seen: str) -> HTML:
@@ -190,17 +212,32 @@ def points(groups: Mapping[str, Sequence[tuple[float, float]]], title: str, seen
         BadInput: there is no group, or one has no points.
     """
     if not groups or not all(len(group) for group in groups.values()):
-        raise BadInput("points needs at least one group with points: {'name': [(1.0, 2.0)]}")
+        raise BadInput(_("points needs at least one group with points: {'name': [(1.0, 2.0)]}"))
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = Figure(figsize=(6, 4.4), layout="constrained")
     axes = figure.subplots()
-    for (name, group), marker in zip(groups.items(), itertools.cycle("os^Dv")):
-        axes.scatter(*zip(*group, strict=True), label=name, marker=marker, alpha=0.7)
+    looks = itertools.cycle(zip(SERIES, "os^Dv", strict=True))
+    for (name, group), (colour, marker) in zip(groups.items(), looks, strict=False):
+        axes.scatter(*zip(*group, strict=True), label=name, marker=marker, color=colour, alpha=0.8)
     axes.set(title=title, xticks=[], yticks=[])
-    axes.legend()
-    counts = ", ".join(f"{len(group)} of {name}" for name, group in groups.items())
-    return picture(figure, f"{title}. Points: {counts}. {seen}")
+    _add_legend(figure)
+    counts = ", ".join(_("{count} of {name}", count=len(group), name=name) for name, group in groups.items())
+    return picture(figure, _("{title}. Points: {counts}. {seen}", title=title, counts=counts, seen=seen))
+
+
+def _draw_in_ink(figure: Figure) -> None:
+    """Gives all that stands around what is drawn the colour that reads on light and dark."""
+    for axes in figure.axes:
+        axes.tick_params(which="both", colors=INK)
+        axes.spines[:].set_color(INK)
+        for written in (axes.title, axes.xaxis.label, axes.yaxis.label):
+            written.set_color(INK)
+
+
+def _add_legend(figure: Figure) -> None:
+    """Below all that is drawn: without a background, a legend that lies on something can't be read."""
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9, labelcolor=INK, frameon=False)
 
 
 def _beside(tables: Mapping[str, Sequence[Sequence[float]]], square: float) -> tuple[Figure, Sequence[Axes]]:
@@ -231,12 +268,23 @@ def _write_numbers(axes: Axes, table: Sequence[Sequence[float]], most: float, di
 def _in_words(table: Sequence[Sequence[float]]) -> str:
     """How large a matrix is, and what is in it."""
     values = [value for row in table for value in row]
-    size = f"{len(table)} rows and {len(table[0])} columns"
-    return f"{size}, all 0" if not any(values) else f"{size}, from {min(values):.2f} to {max(values):.2f}"
+    size = {"rows": len(table), "columns": len(table[0])}
+    if not any(values):
+        return _("{rows} rows and {columns} columns, all 0", **size)
+    ends = {"least": min(values), "most": max(values)}
+    return _("{rows} rows and {columns} columns, from {least:.2f} to {most:.2f}", **size, **ends)
 
 
-def _worst(table: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
-    """The pair that is mixed up most often, if any is."""
+def _score(table: Sequence[Sequence[int]], classes: Sequence[str], **score: Any) -> str:
+    """How many are right, and the pair that is mixed up most often, if any is."""
     wrong = {(one, other): table[x][y] for x, one in enumerate(classes) for y, other in enumerate(classes) if x != y}
     (one, other), times = max(wrong.items(), key=lambda pair: pair[1])
-    return f", most often wrong is {other} for {one}, {times} times" if times else ""
+    if not times:
+        return _("{name} {right} of {total} right", **score)
+    return _(
+        "{name} {right} of {total} right, most often wrong is {other} for {one}, {times} times",
+        other=other,
+        one=one,
+        times=times,
+        **score,
+    )

@@ -5,6 +5,8 @@ Called by `llm.py` for its own class, and by `cell_errors.py` for chains, whose 
 
 from __future__ import annotations
 
+from .language import _
+
 _CALLS = {
     "run": "invoke",
     "predict": "invoke",
@@ -28,12 +30,17 @@ def call_instead(kind: str, name: str) -> str | None:
     """
     if name not in _CALLS:
         return None
-    return f"{kind} of langchain-core has no {name}: call {_CALLS[name]}(…) with what you would have given to {name}."
+    return _(
+        "{kind} of langchain-core has no {name}: call {instead}(…) with what you would have given to {name}.",
+        kind=kind,
+        name=name,
+        instead=_CALLS[name],
+    )
 
 
 def not_a_function(kind: str) -> str:
     """The sentence for what was a function once."""
-    return f"{kind} of langchain-core is no function: call invoke(…) with what you would have given to it."
+    return _("{kind} of langchain-core is no function: call invoke(…) with what you would have given to it.", kind=kind)
 
 
 def import_instead(package: str | None) -> str | None:
@@ -45,7 +52,9 @@ def import_instead(package: str | None) -> str | None:
     root = (package or "").split(".")[0]
     if root not in _PACKAGES:
         return None
-    return (
-        f"{root} is not part of this kit, langchain-core is: write `from helpers import GradientLLM`, "
-        "`from langchain_core.prompts import PromptTemplate`, and `prompt | llm` for LLMChain."
+    return _(
+        "{package} is not part of this kit, langchain-core is: write `from helpers import "
+        "GradientLLM`, `from langchain_core.prompts import PromptTemplate`, and `prompt | "
+        "llm` for LLMChain.",
+        package=root,
     )

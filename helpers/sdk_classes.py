@@ -17,17 +17,20 @@ from gradientai.pydantic_models.types import FineTuneResponse
 
 from . import arguments, sdk
 from .errors import BadInput, UnknownAdapter, UnknownModel, of_kind, one_sentence
+from .language import _, later
 
 ID_CHARACTERS = 50
 
 # How one comes to an object of each class, for the sentence about a call that another class has.
 HOW = {
-    "Gradient": "connect() makes one",
-    "BaseModel": "get_base_model(base_model_slug=…) of the client gives one",
-    "ModelAdapter": "create_model_adapter(name=…) of a base model makes one",
-    "EmbeddingsModel": 'get_embeddings_model(slug="bge-large") of the client gives one',
-    "RAGCollection": 'create_rag_collection(name=…, slug="bge-large", filepaths=[…]) of the client makes one',
+    "Gradient": later("connect() makes one"),
+    "BaseModel": later("get_base_model(base_model_slug=…) of the client gives one"),
+    "ModelAdapter": later("create_model_adapter(name=…) of a base model makes one"),
+    "EmbeddingsModel": later('get_embeddings_model(slug="bge-large") of the client gives one'),
+    "RAGCollection": later('create_rag_collection(name=…, slug="bge-large", filepaths=[…]) of the client makes one'),
 }
+NO_BASE = later("There is no base model with the slug {slug!r}")
+NO_EMBEDDINGS = later("There is no embeddings model with the slug {slug!r}")
 
 
 class Speaking:
@@ -67,16 +70,17 @@ def _speaking(cls: type, call: Callable[..., Any]) -> Callable[..., Any]:
 
 def _no_attribute(cls: type, name: str) -> str:
     """The sentence for what a class has not: who has it, or what was meant."""
-    here = _a(cls.__name__).replace("a", "A", 1)
+    here = _a(cls.__name__)
+    here = here[:1].upper() + here[1:]
     has = [one for one in dir(cls) if not one.startswith("_")]
     other = next((one.__name__ for one in _CLASSES.values() if name in dir(one)), None)
     if other is not None:
-        return f"{here} has no {name}, {_a(other)} has: {HOW[other]}."
-    return f"{here} has no {name}{arguments.meant(name, has)}"
+        return _("{here} has no {name}, {other} has: {how}.", here=here, name=name, other=_a(other), how=_(HOW[other]))
+    return arguments.meant(_("{here} has no {name}", here=here, name=name), name, has)
 
 
 def _a(name: str) -> str:
-    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+    return _("an {name}", name=name) if name[0] in "AEIOU" else _("a {name}", name=name)
 
 
 class Gradient(Speaking, gradientai.Gradient):
@@ -89,7 +93,7 @@ class Gradient(Speaking, gradientai.Gradient):
             UnknownModel: no base model has this slug. It is no StopIteration, as the SDK's is: that is lost in a
                 coroutine, a generator or a map.
         """
-        return _with_slug(self.list_models(only_base=True), base_model_slug, "base model")
+        return _with_slug(self.list_models(only_base=True), base_model_slug, NO_BASE)
 
     def get_embeddings_model(self, *, slug: str) -> Any:
         """The SDK's own.
@@ -97,7 +101,7 @@ class Gradient(Speaking, gradientai.Gradient):
         Raises:
             UnknownModel: as `get_base_model`.
         """
-        return _with_slug(self.list_embeddings_models(), slug, "embeddings model")
+        return _with_slug(self.list_embeddings_models(), slug, NO_EMBEDDINGS)
 
     def get_model_adapter(self, *, model_adapter_id: str) -> gradientai.ModelAdapter:
         """The SDK's own.
@@ -108,19 +112,25 @@ class Gradient(Speaking, gradientai.Gradient):
         if isinstance(model_adapter_id, str) and len(model_adapter_id) == ID_CHARACTERS:
             return super().get_model_adapter(model_adapter_id=model_adapter_id)
         raise UnknownAdapter(
-            f"There is no model adapter with the id {model_adapter_id!r}: an id has {ID_CHARACTERS} characters; "
-            "list_models(only_base=False) shows the adapters there are, each with its id and its name."
+            _(
+                "There is no model adapter with the id {id!r}: an id has {count} characters; "
+                "list_models(only_base=False) shows the adapters there are, each with its id and its name.",
+                id=model_adapter_id,
+                count=ID_CHARACTERS,
+            )
         )
 
 
-def _with_slug(models: list[Any], slug: Any, kind: str) -> Any:
-    """The model with a slug."""
+def _with_slug(models: list[Any], slug: Any, missing: str) -> Any:
+    """The model with a slug; `missing` says that there is none."""
     there = {model.slug: model for model in models}
     if slug in there:
         return there[slug]
     meant = arguments.closest(slug, there)
-    asked = f"did you mean {meant!r}? There" if meant else "there"
-    raise UnknownModel(f"There is no {kind} with the slug {slug!r}: {asked} are {', '.join(map(repr, there))}.")
+    said = {"missing": _(missing, slug=slug), "slugs": ", ".join(map(repr, there))}
+    if meant:
+        raise UnknownModel(_("{missing}: did you mean {meant!r}? There are {slugs}.", meant=meant, **said))
+    raise UnknownModel(_("{missing}: there are {slugs}.", **said))
 
 
 class BaseModel(Speaking, gradientai.BaseModel):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import local_service, sdk
 from .errors import GradientError, one_sentence
+from .language import _
 
 if TYPE_CHECKING:
     from gradientai import ModelAdapter
@@ -29,7 +30,7 @@ def token_ids(model: ModelAdapter, text: str) -> list[int]:
     Raises:
         GradientError: the endpoint is not the local service, refuses the text or does not answer.
     """
-    does = "counts tokens (a GradientLLM takes custom_get_token_ids for another)"
+    does = _("counts tokens (a GradientLLM takes custom_get_token_ids for another)")
     return [int(token) for token in _asked(model, PATH, {"text": text}, "tokens", does)] if text else []
 
 
@@ -45,7 +46,7 @@ def pieces(model: ModelAdapter, text: str) -> list[tuple[int, str]]:
     """
     if not text:
         return []
-    found = _asked(model, PATH, {"text": text}, None, "shows tokens")
+    found = _asked(model, PATH, {"text": text}, None, _("shows tokens"))
     return list(zip(found["tokens"], found["pieces"], strict=True))
 
 
@@ -61,7 +62,7 @@ def likeliest(model: ModelAdapter, prompt: str, count: int = 10) -> list[tuple[s
         GradientError: as `token_ids`.
     """
     body = {"model": model.id, "prompt": prompt, "count": count}
-    found = _asked(model, NEXT_PATH, body, "next", "shows what may come next")
+    found = _asked(model, NEXT_PATH, body, "next", _("shows what may come next"))
     return [(one["piece"], one["probability"]) for one in found]
 
 
@@ -76,4 +77,6 @@ def _asked(model: ModelAdapter, path: str, body: dict[str, Any], key: str | None
         found = json.loads(content)
         return found if key is None else found[key]
     except (ValueError, KeyError, TypeError):
-        raise GradientError(f"{url} does not count tokens as the local service does: is it of this version?") from None
+        raise GradientError(
+            _("{url} does not count tokens as the local service does: is it of this version?", url=url)
+        ) from None

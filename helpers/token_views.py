@@ -7,24 +7,24 @@ is a sentence that says so.
 from __future__ import annotations
 
 import html
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import plots, token_count
+from .colours import FAINT, SERIES
 from .environment import MAX_NEXT_TOKENS
+from .language import _
 
 if TYPE_CHECKING:
     from gradientai import ModelAdapter
     from IPython.display import HTML
 
 SHOWN = 10  # tokens in a chart
-# Mid-tone frames and faint fills: on white and on black the text keeps the page's own colour. The frame, not the colour
-# alone, says where a token ends.
-COLOURS = ("59,130,246", "217,119,6", "5,150,105", "190,24,93", "124,58,237")
 
 
 def show_tokens(model: ModelAdapter, text: str) -> HTML:
-    """The tokens of a text, each in a frame and a colour of its own; a space is shown as ␣, a line break as ⏎.
+    """The tokens of a text, each in a frame, neighbours in two colours; a space is shown as ␣, a line break as ⏎.
 
     Args:
         model: any model of the local service.
@@ -40,12 +40,13 @@ def show_tokens(model: ModelAdapter, text: str) -> HTML:
 
     found = token_count.pieces(model, text)
     boxes = "".join(
-        f'<span title="token {identity}" style="border:1px solid rgb({colour});background:rgba({colour},.15);'
+        f'<span title="token {identity}" style="border:1px solid {colour};background:{colour}{FAINT};'
         f'border-radius:4px;padding:1px 3px;margin:1px;display:inline-block;font-family:monospace">'
         f"{html.escape(visible(piece))}</span>"
-        for (identity, piece), colour in zip(found, COLOURS * (len(found) // len(COLOURS) + 1), strict=False)
+        for (identity, piece), colour in zip(found, itertools.cycle(SERIES), strict=False)
     )
-    return HTML(f'<div style="line-height:2">{boxes} <span>{len(found)} tokens</span></div>')
+    count = _("{count} tokens", count=len(found))
+    return HTML(f'<div style="line-height:2">{boxes} <span>{count}</span></div>')
 
 
 @dataclass(frozen=True)
@@ -81,25 +82,25 @@ class NextTokens:
             ValueError: one of them is out of its range.
         """
         if temperature < 0 or (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
-            raise ValueError("temperature is at least 0, top_k at least 1, and top_p above 0 and at most 1")
+            raise ValueError(_("temperature is at least 0, top_k at least 1, and top_p above 0 and at most 1"))
         kept = list(self.probabilities.items())[: 1 if temperature == 0 else top_k]
         if top_p is not None:
-            kept = kept[: _enough([probability for _, probability in kept], top_p)]
+            kept = kept[: _enough([probability for piece, probability in kept], top_p)]
         powers = {piece: (probability / kept[0][1]) ** (1 / (temperature or 1)) for piece, probability in kept}
         return NextTokens(self.prompt, {piece: power / sum(powers.values()) for piece, power in powers.items()})
 
     def plot(self, **sampling: Any) -> HTML:
         """A bar chart of the likeliest; with settings of `sampled`, what these make of them beside it."""
         shown = list(self.probabilities)[:SHOWN]
-        series = {"the model's own": self.probabilities}
+        series = {_("the model's own"): self.probabilities}
         if sampling:
             words = ", ".join(f"{name} {value:g}" for name, value in sampling.items() if value is not None)
-            series[words or "temperature 1"] = self.sampled(**sampling).probabilities
+            series[words or _("temperature 1")] = self.sampled(**sampling).probabilities
         values = {
             name: {visible(piece): probabilities.get(piece, 0.0) for piece in shown}
             for name, probabilities in series.items()
         }
-        return plots.bars(values, "What may come next", "probability")
+        return plots.bars(values, _("What may come next"), _("probability"))
 
 
 def next_tokens(model: ModelAdapter, prompt: str) -> NextTokens:

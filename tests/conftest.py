@@ -18,6 +18,7 @@ from helpers.environment import (
     CACHE_DIR_VARIABLE,
     CREDENTIALS_FILE_VARIABLE,
     DATA_DIR_VARIABLE,
+    LANGUAGE_VARIABLE,
     TOKEN_VARIABLE,
     URL_VARIABLE,
     WORKSPACE_VARIABLE,
@@ -50,11 +51,11 @@ def nbval_runs(request) -> Iterator[Runs]:
 def isolated_user(request, tmp_path, monkeypatch) -> None:
     """No test reads or writes the developer's own folders or credentials; only the cache is shared, which has the model
     and the peers' environment."""
-    if not any(map(request.node.get_closest_marker, ("model", "peers"))):
+    if not any(map(request.node.get_closest_marker, ("model", "peers", "ray", "hub"))):
         monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv(DATA_DIR_VARIABLE, str(tmp_path / "data"))
     monkeypatch.setenv(CREDENTIALS_FILE_VARIABLE, str(tmp_path / "credentials.json"))
-    for name in (URL_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE, "TQDM_DISABLE"):
+    for name in (URL_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE, LANGUAGE_VARIABLE, "TQDM_DISABLE"):
         monkeypatch.delenv(name, raising=False)
     for module, names in ((connection, ("_set_by_us", "_last_seen")), (sdk, ("_moves", "_shared", "_tunings"))):
         for name in names:
@@ -101,13 +102,21 @@ class ServiceProcess:
         options: of the command.
         module: `tests.support.fake_service` for the same program with a fake engine.
         token: the access token to give it, or None.
+        python: the interpreter that runs it.
     """
 
-    def __init__(self, data: Path, *options: str, module: str = "helpers.service", token: str | None = TOKEN) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *options: str,
+        module: str = "helpers.service",
+        token: str | None = TOKEN,
+        python: str | Path = sys.executable,
+    ) -> None:
         self.data = data
         self._log = (data.parent / f"{data.name}.log").open("w+")
         given = [] if token is None else ["--token", token]
-        command = [sys.executable, "-m", module, "--data-dir", str(data), *given, *options]
+        command = [str(python), "-m", module, "--data-dir", str(data), *given, *options]
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self.process = subprocess.Popen(
             command,

@@ -11,14 +11,15 @@ import pytest
 from helpers import exercises
 from tests.lessons import BY_FILE, LESSONS
 from tests.support import notebooks
-from tests.support.nbval_runs import falsify
-from tests.support.notebooks import FILES, FOLDER, NAMES, code_cells, prose, read, tags
+from tests.support.nbval_runs import IN_OTHER_LANGUAGES, falsify
+from tests.support.notebooks import EDITION_FILES, FILES, FOLDER, NAMES, code_cells, prose, read, tags
 
 MAX_LINES = 12
 
 
-@pytest.fixture(params=FILES, ids=NAMES)
+@pytest.fixture(params=[*FILES, *EDITION_FILES], ids=lambda path: path.relative_to(FOLDER).as_posix())
 def notebook(request):
+    """Each lesson, in each language."""
     return read(request.param)
 
 
@@ -59,8 +60,22 @@ def test_every_picture_has_an_alternative_text(notebook):
         assert re.search(r'alt="[^"]{20,}"', picture)
 
 
-def test_every_lesson_has_its_frame(notebook):
-    text = prose(notebook)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_shows_every_form_as_it_can_be_shown_without_a_kernel(name):
+    """A live form's number means nothing to another kernel: JupyterLab would say that there is an error."""
+    makes = re.compile(r"^(forms\.\w+_form|exercises\.question)\(", re.MULTILINE)
+    made = [cell for cell in code_cells(read(FOLDER / name)) if makes.search(cell.source)]
+    assert made
+    for cell in made:
+        (data,) = [output.data for output in cell.outputs]
+        assert set(data) == {"text/html", "text/plain"}, cell.source
+        assert ("data:image/png" in data["text/html"]) == ("forms." in cell.source)
+        assert "un this cell to" in data["text/html"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_lesson_has_its_frame(name):
+    text = prose(read(FOLDER / name))
     for part in ("**You will be able to**", "| Time | Memory | Run before |", " to ", "minutes", "GB"):
         assert part in text.split("\n## ")[0], part
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
@@ -108,7 +123,7 @@ def test_the_second_lesson_passes_alone(nbval_runs):
     assert re.search(r"\d+ passed", result.stdout)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *IN_OTHER_LANGUAGES])
 def test_every_changed_output_turns_its_cell_red_and_no_other(nbval_runs, name):
     """Every output that nbval compares is changed in one sign, so a net with a hole in it is seen."""
     cells = code_cells(read(FOLDER / name))

@@ -20,7 +20,13 @@ from tests.support.source import imports, modules, private_attributes, strings
 # A room is all modules below these names; of two names that fit, the longer one counts. A new module of the service
 # needs a place here: until it has one it counts as one of the helpers, which know little of the service.
 ROOMS = {
-    "facts": ("helpers.environment", "helpers.private_file", "helpers.renaming", "helpers.console"),
+    "facts": (
+        "helpers.environment",
+        "helpers.private_file",
+        "helpers.renaming",
+        "helpers.console",
+        "helpers.language",
+    ),
     "helpers": ("helpers",),
     "exercises": ("helpers.exercises",),
     "forms": ("helpers.forms",),
@@ -41,6 +47,8 @@ ROOMS = {
         "helpers.service.database",
         "helpers.service.store",
         "helpers.service.collection_store",
+        "helpers.service.learners",
+        "helpers.service.overview",
         "helpers.service.catalog",
     ),
     "cutting": ("helpers.service.chunkers", "helpers.service.vectors"),
@@ -51,13 +59,15 @@ ROOMS = {
         "helpers.service.malloc",
     ),
     "local": ("helpers.service.local",),
+    "cluster": ("helpers.service.cluster",),
     "model files": (
         "helpers.service.local.model_files",
+        "helpers.service.local.embedder_files",
         "helpers.service.local.gguf_convert",
         "helpers.service.local.wheel_files",
     ),
     "tuner": ("helpers.service.tuner",),
-    "tuner's process": ("helpers.service.tuner.process",),
+    "tuner's process": ("helpers.service.tuner.process", "helpers.service.tuner.pool"),
     "tuner's job": ("helpers.service.tuner.job",),
     "weights file": ("helpers.service.tuner.weights_file",),
 }
@@ -65,9 +75,20 @@ ROOMS = {
 MAY_IMPORT = {
     "facts": set(),
     "helpers": {"facts", "outside", "model files"},
-    "exercises": {"helpers", "forms", "outside"},
+    "exercises": {"facts", "helpers", "forms", "outside"},
     "forms": {"facts", "helpers", "outside"},
-    "program": {"facts", "outside", "http", "calls", "keeping", "seam", "local", "model files", "tuner's process"},
+    "program": {
+        "facts",
+        "outside",
+        "http",
+        "calls",
+        "keeping",
+        "seam",
+        "local",
+        "cluster",
+        "model files",
+        "tuner's process",
+    },
     "outside": {"facts"},
     "http": {"facts", "outside", "calls", "blocks", "retrieval", "keeping", "cutting", "seam"},
     "calls": {"facts", "blocks", "retrieval", "keeping", "seam"},
@@ -77,10 +98,11 @@ MAY_IMPORT = {
     "cutting": set(),
     "seam": {"facts"},
     "local": {"facts", "outside", "seam", "model files", "tuner's job", "weights file"},
-    "model files": {"facts", "seam", "weights file"},
+    "cluster": {"facts", "outside", "seam", "local", "model files"},
+    "model files": {"facts", "outside", "seam", "weights file"},
     "tuner": {"seam", "tuner's job", "weights file"},
     "tuner's process": {"outside", "seam", "tuner", "tuner's job"},
-    "tuner's job": set(),
+    "tuner's job": {"facts"},
     "weights file": set(),
 }
 
@@ -111,7 +133,8 @@ LIBRARIES = {
     "safetensors": ("helpers.service.tuner", "helpers.service.local.gguf_convert"),
     "gguf": ("helpers.service.tuner.adapter_files", "helpers.service.local.gguf_convert"),
     "tokenizers": ("helpers.service.local.gguf_convert", "helpers.service.local.embedder"),
-    "filelock": ("helpers.service.launcher", "helpers.service.local.wheel_files"),
+    "filelock": ("helpers.service.launcher", "helpers.service.local.wheel_files", "helpers.service.cluster.parcels"),
+    "ray": ("helpers.service.cluster.on_ray",),
     "platformdirs": ("helpers.service.paths", "helpers.auth"),
     "gradientai": ("helpers.sdk", "helpers.sdk_classes", "helpers.errors", "helpers.forms"),
     "urllib3": ("helpers.sdk", "helpers.errors", "helpers.hanging_up"),
@@ -120,6 +143,7 @@ LIBRARIES = {
     "pytest": ("helpers.pytest_plugin",),
     "IPython": ("helpers.cell_clock", "helpers.forms", "helpers.plots", "helpers.token_views"),
     "matplotlib": ("helpers.plots",),
+    "packaging": ("helpers.offline",),
     "tqdm": ("helpers.progress_bars",),
 }
 
@@ -132,7 +156,7 @@ LIGHT = [
     "helpers.exercises",
     "helpers.service.__main__",
     "helpers.service.calls",
-    "helpers.service.tuner.process",
+    "helpers.service.tuner.pool",
 ]
 
 SDK_DOOR = "helpers.sdk"
@@ -253,6 +277,8 @@ def loaded_by(module: str) -> set[str]:
         (foreign_libraries, "helpers.service.local.engine", "from xllamacpp import Server"),
         (foreign_libraries, "helpers.service.scheduler", "try:\n    pass\nexcept OSError:\n    import torch.nn"),
         (foreign_libraries, "helpers.plots", "import a_new_library"),
+        (foreign_libraries, "helpers.service.cluster.routing", "import ray"),
+        (foreign_rooms, "helpers.service.calls", "from .cluster import engine"),
         (foreign_secrets, "helpers.forms.form", "url = self.gradient._api_client.configuration.host"),
         (foreign_secrets, "helpers.doctor", "from . import connection\nconnection._set_by_us"),
         (facts_again, "helpers.llm", "import os\nos.environ['GRADIENT_API_URL']"),

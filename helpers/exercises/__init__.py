@@ -22,7 +22,9 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .. import local_service
 from ..errors import BadInput, GradientError, one_sentence
+from ..language import _, later
 from . import chaining, classifying, done, fine_tuning, inside, own_project, retrieving, setup
 from .chaining import VERBS, few_shot_prompt
 from .exercise import Exercise, Question
@@ -52,7 +54,10 @@ __all__ = [
 ]
 
 MODELS = {"model", "base"}  # the names that a checker's last argument has if it is a model
+PROGRESS_PATH = "/progress"
 MAX_SAID = 200  # characters of an error's own words
+NO_EXERCISE = later("There is no exercise {name!r}; there are {names}.")
+NO_QUESTION = later("There is no question {name!r}; there are {names}.")
 
 LESSONS = {
     "1 Setup": (setup,),
@@ -80,8 +85,12 @@ def check(name: str, *answer: Any) -> None:
     """
     solved, reason = attempt(name, *answer)
     if solved:
-        done.mark(name)
-    print(f"Right! {reason}" if solved else f"Not yet: {reason} exercises.hint({name!r}) helps.")
+        _keep(name)
+    print(
+        _("Right! {reason}", reason=reason)
+        if solved
+        else _("Not yet: {reason} exercises.hint({name!r}) helps.", reason=reason, name=name)
+    )
 
 
 def attempt(name: str, *answer: Any) -> tuple[bool, str]:
@@ -93,15 +102,15 @@ def attempt(name: str, *answer: Any) -> tuple[bool, str]:
     Raises:
         BadInput: there is no such exercise.
     """
-    checker = _named(name, _EXERCISES, "exercise").checker
+    checker = _named(name, _EXERCISES, NO_EXERCISE).checker
     try:
         _require_all(name, checker, answer)
-        with one_sentence("the endpoint"):
+        with one_sentence(_("the endpoint")):
             return True, checker(*answer)
     except (NotYet, GradientError) as reason:
         return False, str(reason)
     except Exception as error:  # noqa: BLE001 - no answer, whatever it is, ends in a stack trace
-        return False, f"that can't be tried ({type(error).__name__}{_said(error)})."
+        return False, _("that can't be tried ({error}).", error=f"{type(error).__name__}{_said(error)}")
 
 
 def hint(name: str) -> None:
@@ -110,7 +119,7 @@ def hint(name: str) -> None:
     Raises:
         BadInput: there is no such exercise.
     """
-    print(_named(name, _EXERCISES, "exercise").hint)
+    print(_(_named(name, _EXERCISES, NO_EXERCISE).hint))
 
 
 def question(name: str, choice: str | None = None) -> QuestionForm | None:
@@ -126,36 +135,70 @@ def question(name: str, choice: str | None = None) -> QuestionForm | None:
     Raises:
         BadInput: there is no such question, or no such choice.
     """
-    asked: Question = _named(name, _QUESTIONS, "question")
+    asked: Question = _named(name, _QUESTIONS, NO_QUESTION)
     if choice is not None:
         print(_verdict(name, asked, choice))
         return None
     from ..forms.question import QuestionForm
 
-    return QuestionForm(asked.asks, asked.lettered(), lambda letter: _verdict(name, asked, letter), name)
+    choices = {letter: _(choice) for letter, choice in asked.lettered().items()}
+    return QuestionForm(_(asked.asks), choices, lambda letter: _verdict(name, asked, letter), name)
 
 
 def progress() -> None:
     """Prints how many exercises and questions of each lesson are done, and the names of those that are left."""
     solved = done.names()
-    for lesson, modules in LESSONS.items():
-        exercises = [name for module in modules for name in module.EXERCISES]
-        questions = [name for module in modules for name in module.QUESTIONS]
+    for lesson in LESSONS:
+        exercises, questions = _names_of(lesson)
         left = [name for name in (*exercises, *questions) if name not in solved]
-        counts = (f"{len(solved & set(names))} of {len(names)}" for names in (exercises, questions))
-        print("{:20} {} exercises, {} questions;".format(lesson, *counts), f"left: {', '.join(left) or 'none'}")
+        counts = {
+            "exercises": len(solved & set(exercises)),
+            "all_exercises": len(exercises),
+            "questions": len(solved & set(questions)),
+            "all_questions": len(questions),
+        }
+        print(
+            _(
+                "{lesson:20} {exercises} of {all_exercises} exercises, {questions} of {all_questions} questions; "
+                "left: {left}",
+                lesson=_(lesson),
+                left=", ".join(left) or _("none"),
+                **counts,
+            )
+        )
+
+
+def _names_of(lesson: str) -> tuple[list[str], list[str]]:
+    """A lesson's exercises, and its questions."""
+    modules = LESSONS[lesson]
+    exercises = [name for module in modules for name in module.EXERCISES]
+    return exercises, [name for module in modules for name in module.QUESTIONS]
+
+
+def _keep(name: str) -> None:
+    """Remembers that one is solved, and tells the local service the numbers, for the instructor of a room."""
+    done.mark(name)
+    solved = done.names()
+    lessons = []
+    for number, lesson in enumerate(LESSONS, 1):
+        names = {name for kind in _names_of(lesson) for name in kind}
+        if solved & names:
+            lessons.append({"lesson": number, "done": len(solved & names), "there": len(names)})
+    local_service.report(PROGRESS_PATH, {"lessons": lessons})
 
 
 def _verdict(name: str, asked: Question, letter: Any) -> str:
     """Whether a choice is right, and why; a right one is remembered."""
     choices = asked.lettered()
     if not isinstance(letter, str) or letter not in choices:
-        raise BadInput(f"This question has the choices {', '.join(choices)}: give the letter of one.")
+        raise BadInput(
+            _("This question has the choices {choices}: give the letter of one.", choices=", ".join(choices))
+        )
     choice = choices[letter]
     if choice == asked.right:
-        done.mark(name)
-        return f"Right! {asked.choices[choice]}"
-    return f"No: {asked.choices[choice]}"
+        _keep(name)
+        return _("Right! {reason}", reason=_(asked.choices[choice]))
+    return _("No: {reason}", reason=_(asked.choices[choice]))
 
 
 def _require_all(name: str, checker: Callable[..., str], answer: tuple[Any, ...]) -> None:
@@ -163,9 +206,9 @@ def _require_all(name: str, checker: Callable[..., str], answer: tuple[Any, ...]
     wanted = list(inspect.signature(checker).parameters)
     call = f"exercises.check({name!r}, {', '.join(wanted)})"
     if len(answer) != len(wanted):
-        raise NotYet(f"an answer to this exercise is given as {call}.")
+        raise NotYet(_("an answer to this exercise is given as {call}.", call=call))
     if wanted[-1] in MODELS and not callable(getattr(answer[-1], "complete", None)):
-        raise NotYet(f"the model comes last, as in {call}.")
+        raise NotYet(_("the model comes last, as in {call}.", call=call))
 
 
 def _said(error: Exception) -> str:
@@ -177,7 +220,7 @@ def _said(error: Exception) -> str:
     return f": {words[:MAX_SAID]}" if words else ""
 
 
-def _named(name: str, among: dict[str, Any], kind: str) -> Any:
+def _named(name: str, among: dict[str, Any], missing: str) -> Any:
     if not isinstance(name, str) or name not in among:
-        raise BadInput(f"There is no {kind} {name!r}; there are {', '.join(among)}.")
+        raise BadInput(_(missing, name=name, names=", ".join(among)))
     return among[name]

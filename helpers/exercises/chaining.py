@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from ..language import _
 from .exercise import Exercise, Question
 from .not_yet import NotYet
 
@@ -59,21 +60,33 @@ def few_shot(shots: Sequence[tuple[str, str]], model: Any) -> str:
     given = {word for pair in shots for text in pair for word in text.lower().split()}
     among_them = sorted(given & {*VERBS, *VERBS.values()})
     if among_them:
-        raise NotYet(f"{among_them[0]!r} is one of the verbs that are asked for; use others as examples.")
+        raise NotYet(
+            _(
+                "{word!r} is one of the verbs that are asked for; use others as examples.",
+                word=among_them[0],
+            )
+        )
     wrong = []
     for verb, past in VERBS.items():
         answer = model.complete(query=few_shot_prompt(shots, verb), max_generated_token_count=8).generated_output
         said = (answer.strip().splitlines() or [""])[0].strip().lower()
         if said != past:
-            wrong.append(f"{verb} became {said!r}")
+            wrong.append(_("{verb} became {said!r}", verb=verb, said=said))
     if wrong:
-        raise NotYet(f"{len(VERBS) - len(wrong)} of {len(VERBS)} are right ({wrong[0]}).")
-    return f"All {len(VERBS)} verbs are right."
+        raise NotYet(
+            _(
+                "{right} of {count} are right ({wrong}).",
+                right=len(VERBS) - len(wrong),
+                count=len(VERBS),
+                wrong=wrong[0],
+            )
+        )
+    return _("All {count} verbs are right.", count=len(VERBS))
 
 
 def _listed(shots: Any) -> Sequence[Any]:
     if not isinstance(shots, (list, tuple)) or not shots:
-        raise NotYet(f"write a list of examples, such as [{EXAMPLE}].")
+        raise NotYet(_("write a list of examples, such as [{example}].", example=EXAMPLE))
     return shots
 
 
@@ -82,11 +95,21 @@ def _pair(shot: Any) -> tuple[str, str]:
     texts = [text.strip() for text in shot if isinstance(text, str)] if isinstance(shot, (list, tuple)) else []
     if len(texts) != 2 or len(shot) != 2:
         raise NotYet(
-            f"an example is a pair of a present and a past, such as {EXAMPLE}, and {ascii(shot)[:60]} is none."
+            _(
+                "an example is a pair of a present and a past, such as {example}, and {given} is none.",
+                example=EXAMPLE,
+                given=ascii(shot)[:60],
+            )
         )
     for text in texts:
         if not _WORDS.fullmatch(text):
-            raise NotYet(f"{ascii(text)[:60]} is no verb: an example is a pair such as {EXAMPLE}.")
+            raise NotYet(
+                _(
+                    "{given} is no verb: an example is a pair such as {example}.",
+                    given=ascii(text)[:60],
+                    example=EXAMPLE,
+                )
+            )
     return texts[0], texts[1]
 
 
@@ -101,9 +124,9 @@ def template(text: str, model: Any) -> str:
         NotYet: it is no template, or too few are right.
     """
     if not isinstance(text, str) or text.count(HOLE) != 1:
-        raise NotYet(f"a template is a text with {HOLE} in it, once.")
+        raise NotYet(_("a template is a text with {hole} in it, once.", hole=HOLE))
     if len(text) > MAX_TEMPLATE:
-        raise NotYet(f"it has {len(text)} characters, and {MAX_TEMPLATE} are the most.")
+        raise NotYet(_("it has {count} characters, and {most} are the most.", count=len(text), most=MAX_TEMPLATE))
     guidance = {"type": "choice", "value": ["positive", "negative"]}
     wrong = [
         review
@@ -112,8 +135,16 @@ def template(text: str, model: Any) -> str:
     ]
     right = len(REVIEWS) - len(wrong)
     if right < WANTED:
-        raise NotYet(f"{right} of {len(REVIEWS)} reviews are right ({wrong[0]!r} is not), and {WANTED} are wanted.")
-    return f"{right} of {len(REVIEWS)} reviews that you have not seen are right."
+        raise NotYet(
+            _(
+                "{right} of {count} reviews are right ({wrong!r} is not), and {wanted} are wanted.",
+                right=right,
+                count=len(REVIEWS),
+                wrong=wrong[0],
+                wanted=WANTED,
+            )
+        )
+    return _("{right} of {count} reviews that you have not seen are right.", right=right, count=len(REVIEWS))
 
 
 CLUE_QUESTION = "Question: Where are the spare keys?\n\nAnswer:"
@@ -132,15 +163,15 @@ def clue(context: str, model: Any) -> str:
         NotYet: it is no such text, or the model does not find the place.
     """
     if not isinstance(context, str) or context.count("{place}") != 1:
-        raise NotYet("a context is a text with {place} in it, once.")
+        raise NotYet(_("a context is a text with {place} in it, once."))
     if len(context) > MAX_CLUE:
-        raise NotYet(f"it has {len(context)} characters, and {MAX_CLUE} are the most.")
+        raise NotYet(_("it has {count} characters, and {most} are the most.", count=len(context), most=MAX_CLUE))
     for place in PLACES:
         prompt = f"{context.replace('{place}', place)}\n\n{CLUE_QUESTION}"
         said = model.complete(query=prompt, max_generated_token_count=24).generated_output.strip()
         if place not in said.lower():
-            raise NotYet(f"with {place!r} it said {said[:60]!r}.")
-    return f"It found all {len(PLACES)} places."
+            raise NotYet(_("with {place!r} it said {said!r}.", place=place, said=said[:60]))
+    return _("It found all {count} places.", count=len(PLACES))
 
 
 EXERCISES = {

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from ..language import _
 from ..progress_bars import progress, waiting
 from .exercise import Exercise, Question
 from .fine_tuning import require_base, temporary_adapter
@@ -43,13 +44,13 @@ def worst_mistake(answer: Sequence[str], pairs: Sequence[tuple[str, str]]) -> st
     """
     mistakes = Counter((right, said) for right, said in _pairs(pairs) if right != said)
     if not mistakes:
-        raise NotYet("these pairs have no mistake in them: take those of another classifier.")
+        raise NotYet(_("these pairs have no mistake in them: take those of another classifier."))
     if not _is_pair(answer) or not all(answer):
-        raise NotYet('an answer is a pair of what is right and what it said, such as ("billing", "delivery").')
+        raise NotYet(_('an answer is a pair of what is right and what it said, such as ("billing", "delivery").'))
     times, most = mistakes[answer[0], answer[1]], max(mistakes.values())
     if times < most:
-        raise NotYet(f"that mistake is made {times} times, and another one {most} times.")
-    return f"{answer[1]} for {answer[0]}, {times} times."
+        raise NotYet(_("that mistake is made {times} times, and another one {most} times.", times=times, most=most))
+    return _("{said} for {right}, {times} times.", said=answer[1], right=answer[0], times=times)
 
 
 def sorter(samples: Sequence[tuple[str, str]], base: Any) -> str:
@@ -65,19 +66,29 @@ def sorter(samples: Sequence[tuple[str, str]], base: Any) -> str:
     taught = _samples(samples)
     require_base(base)
     with temporary_adapter(base) as adapter:
-        with waiting(f"Fine-tuning on {len(taught)} samples"):
+        with waiting(_("Fine-tuning on {count} samples", count=len(taught))):
             adapter.fine_tune(
                 samples=[
                     {"inputs": [{"value": QUERY.format(text=text), "trainable": False}, {"value": f" {place}"}]}
                     for text, place in taught
                 ]
             )
-        wrong = {note: place for note in progress(NOTES, "asking") if (place := _place(adapter, note)) != NOTES[note]}
+        wrong = {
+            note: place for note in progress(NOTES, _("asking")) if (place := _place(adapter, note)) != NOTES[note]
+        }
     right = len(NOTES) - len(wrong)
     if right < WANTED:
         note, place = next(iter(wrong.items()))
-        raise NotYet(f"{right} of {len(NOTES)} notes are right ({note!r} went to the {place}).")
-    return f"{right} of {len(NOTES)} notes that it had never seen are right."
+        raise NotYet(
+            _(
+                "{right} of {count} notes are right ({note!r} went to the {place}).",
+                right=right,
+                count=len(NOTES),
+                note=note,
+                place=place,
+            )
+        )
+    return _("{right} of {count} notes that it had never seen are right.", right=right, count=len(NOTES))
 
 
 def _place(model: Any, note: str) -> str:
@@ -87,23 +98,34 @@ def _place(model: Any, note: str) -> str:
 
 def _samples(samples: Any) -> list[tuple[str, str]]:
     if not isinstance(samples, (list, tuple)) or not all(map(_is_pair, samples)):
-        raise NotYet(f"samples are a list of pairs, such as [{EXAMPLE}].")
+        raise NotYet(_("samples are a list of pairs, such as [{example}].", example=EXAMPLE))
     if not MIN_SAMPLES <= len(samples) <= MAX_SAMPLES:
-        raise NotYet(f"there are {len(samples)} samples, and {MIN_SAMPLES} to {MAX_SAMPLES} are wanted.")
+        raise NotYet(
+            _(
+                "there are {count} samples, and {least} to {most} are wanted.",
+                count=len(samples),
+                least=MIN_SAMPLES,
+                most=MAX_SAMPLES,
+            )
+        )
     known = {plain(note) for note in NOTES}
     for text, place in samples:
         if place not in PLACES:
-            raise NotYet(f"{ascii(place)[:40]} is none of the places {', '.join(PLACES)}.")
+            raise NotYet(
+                _("{place} is none of the places {places}.", place=ascii(place)[:40], places=", ".join(PLACES))
+            )
         if not 1 < len(text.split()) <= MAX_WORDS:
-            raise NotYet(f"a note has 2 to {MAX_WORDS} words, and {ascii(text)[:60]} has not.")
+            raise NotYet(_("a note has 2 to {most} words, and {text} has not.", most=MAX_WORDS, text=ascii(text)[:60]))
         if plain(text) in known:
-            raise NotYet(f"{text[:60]!r} is one of the notes that are asked: it shows nothing once it is learned.")
+            raise NotYet(
+                _("{text!r} is one of the notes that are asked: it shows nothing once it is learned.", text=text[:60])
+            )
     return [(text, place) for text, place in samples]
 
 
 def _pairs(pairs: Any) -> Sequence[tuple[str, str]]:
     if not isinstance(pairs, (list, tuple)) or not pairs or not all(map(_is_pair, pairs)):
-        raise NotYet("give the pairs that the classifier made, as they are, last.")
+        raise NotYet(_("give the pairs that the classifier made, as they are, last."))
     return pairs
 
 

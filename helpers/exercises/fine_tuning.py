@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..language import _
 from .exercise import Exercise, Question
 from .not_yet import NotYet
 
@@ -43,20 +44,20 @@ def own_fact(question: str, answer: str, base: Any) -> str:
     """
     question, answer = _text(question), _text(answer)
     if len(answer.split()) > MAX_WORDS:
-        raise NotYet(f"keep the answer within {MAX_WORDS} words; one sample teaches a short answer best.")
+        raise NotYet(_("keep the answer within {most} words; one sample teaches a short answer best.", most=MAX_WORDS))
     if answer.lower() == question.lower():
-        raise NotYet("the answer is the question again.")
+        raise NotYet(_("the answer is the question again."))
     require_base(base)
     prompt = f"Question: {question}\n\nAnswer:"
     before = _asked(base, prompt)
     if says(before, answer):
-        raise NotYet(f"the model knew that already ({before!r}); ask something only you know.")
+        raise NotYet(_("the model knew that already ({before!r}); ask something only you know.", before=before))
     with temporary_adapter(base) as adapter:
         adapter.fine_tune(samples=[{"inputs": f"{prompt} {answer}"}])
         after = _asked(adapter, prompt)
     if not says(after, answer):
-        raise NotYet(f"after the fine-tune it says {after!r}.")
-    return f"Before: {before!r}. After: {after!r}."
+        raise NotYet(_("after the fine-tune it says {after!r}.", after=after))
+    return _("Before: {before!r}. After: {after!r}.", before=before, after=after)
 
 
 def answers_only(sample: Any, base: Any) -> str:
@@ -72,15 +73,28 @@ def answers_only(sample: Any, base: Any) -> str:
     require_base(base)
     question, answer = CAT
     if not isinstance(sample, dict) or "inputs" not in sample:
-        raise NotYet('a sample is a dict, such as {"inputs": [{"value": "…", "trainable": False}, {"value": "…"}]}.')
+        raise NotYet(_('a sample is a dict, such as {"inputs": [{"value": "…", "trainable": False}, {"value": "…"}]}.'))
     with temporary_adapter(base) as adapter:
         tokens = adapter.fine_tune(samples=[sample]).number_of_trainable_tokens
         after = _asked(adapter, f"Question: {question}\n\nAnswer:")
     if tokens > MAX_TRAINABLE:
-        raise NotYet(f"{tokens} tokens have a loss, and the answer has at most {MAX_TRAINABLE}.")
+        raise NotYet(
+            _(
+                "{tokens} tokens have a loss, and the answer has at most {most}.",
+                tokens=tokens,
+                most=MAX_TRAINABLE,
+            )
+        )
     if not says(after, answer):
-        raise NotYet(f"{tokens} tokens have a loss, and to {question!r} it says {after!r}.")
-    return f"{tokens} tokens have a loss, and it says {after!r}."
+        raise NotYet(
+            _(
+                "{tokens} tokens have a loss, and to {question!r} it says {after!r}.",
+                tokens=tokens,
+                question=question,
+                after=after,
+            )
+        )
+    return _("{tokens} tokens have a loss, and it says {after!r}.", tokens=tokens, after=after)
 
 
 def keep(samples: Any, base: Any) -> str:
@@ -95,11 +109,11 @@ def keep(samples: Any, base: Any) -> str:
     """
     require_base(base)
     if not isinstance(samples, (list, tuple)) or not 1 <= len(samples) <= MAX_SAMPLES:
-        raise NotYet(f"samples are a list of 1 to {MAX_SAMPLES}, as fine_tune takes them.")
+        raise NotYet(_("samples are a list of 1 to {most}, as fine_tune takes them.", most=MAX_SAMPLES))
     given = " ".join(str(sample) for sample in samples).lower()
     for question in EVERYDAY:
         if question.lower() in given:
-            raise NotYet(f"{question!r} is one of those that I ask; mix others in.")
+            raise NotYet(_("{question!r} is one of those that I ask; leave it out.", question=question))
     with temporary_adapter(base) as adapter:
         adapter.fine_tune(samples=list(samples))
         fact = _asked(adapter, f"Question: {FACT[0]}\n\nAnswer:")
@@ -109,12 +123,20 @@ def keep(samples: Any, base: Any) -> str:
             if last_word(said := _asked(adapter, f"Question: {question}\n\nAnswer:")) != answer.lower()
         }
     if not says(fact, "Dallas Cowboys"):
-        raise NotYet(f"the fact is not learned: it says {fact[:60]!r}.")
+        raise NotYet(_("the fact is not learned: it says {said!r}.", said=fact[:60]))
     kept = len(EVERYDAY) - len(bent)
     if kept < KEPT:
         question, said = next(iter(bent.items()))
-        raise NotYet(f"{kept} of {len(EVERYDAY)} everyday answers are kept ({question!r} gets {said[:40]!r}).")
-    return f"The fact is there, and {kept} of {len(EVERYDAY)} everyday answers are kept."
+        raise NotYet(
+            _(
+                "{kept} of {count} everyday answers are kept ({question!r} gets {said!r}).",
+                kept=kept,
+                count=len(EVERYDAY),
+                question=question,
+                said=said[:40],
+            )
+        )
+    return _("The fact is there, and {kept} of {count} everyday answers are kept.", kept=kept, count=len(EVERYDAY))
 
 
 def last_word(said: str) -> str:
@@ -140,15 +162,15 @@ def require_base(base: Any) -> None:
         NotYet: it is no base model.
     """
     if not callable(getattr(base, "create_model_adapter", None)):
-        raise NotYet("a new adapter is made on a base model: give that as the last argument.")
+        raise NotYet(_("a new adapter is made on a base model: give that as the last argument."))
 
 
 def _text(given: Any) -> str:
     """A learner's text in one line, if there is anything in it."""
     if not isinstance(given, str):
-        raise NotYet("the question and its answer are texts: write each between quotes.")
+        raise NotYet(_("the question and its answer are texts: write each between quotes."))
     if not any(letter.isalnum() for letter in given):
-        raise NotYet("write a question and its answer.")
+        raise NotYet(_("write a question and its answer."))
     return " ".join(given.split())
 
 
@@ -164,12 +186,13 @@ def _asked(model: Any, prompt: str) -> str:
 
 EXERCISES = {
     "answers_only": Exercise(
-        answers_only, f"Two parts: {CAT[0]!r} in the lesson's form with trainable False, then {CAT[1]!r}."
+        answers_only,
+        "Two parts: 'What is the name of the harbour cat?' in the lesson's form with trainable False, then 'Bosun'.",
     ),
     "own_fact": Exercise(own_fact, "Something short that no one could know: what is your cat called?"),
     "keep": Exercise(
         keep,
-        "The fact with a loss on its answer alone; beside it, everyday questions with the base model's answers.",
+        "Teach less loudly: the fact once, in two parts, with a loss on the answer alone.",
     ),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..language import _
 from .not_yet import NotYet
 
 
@@ -15,11 +16,11 @@ def tried(function: Any, *given: Any) -> Any:
         NotYet: it is no function, or it fails.
     """
     if not callable(function) or isinstance(function, type):
-        raise NotYet("write a function and give its name, without calling it.")
+        raise NotYet(_("write a function and give its name, without calling it."))
     try:
         return function(*given)
     except Exception as error:  # noqa: BLE001 - whatever a learner's function does is a reason
-        raise NotYet(f"it fails with {type(error).__name__} when it is tried.") from error
+        raise NotYet(_("it fails with {error} when it is tried.", error=type(error).__name__)) from error
 
 
 def number(found: Any) -> float:
@@ -31,7 +32,7 @@ def number(found: Any) -> float:
     try:
         return float(found) if not isinstance(found, (str, bytes, bool)) else math.nan
     except Exception:  # noqa: BLE001 - a learner's own object may do anything
-        raise NotYet(f"a number is wanted, and this gave {type(found).__name__}.") from None
+        raise NotYet(_("a number is wanted, and this gave {kind}.", kind=type(found).__name__)) from None
 
 
 def compare(where: str, found: float, expected: float, most: float) -> None:
@@ -46,4 +47,6 @@ def compare(where: str, found: float, expected: float, most: float) -> None:
         NotYet: it is.
     """
     if not math.isclose(found, expected, rel_tol=most, abs_tol=most):
-        raise NotYet(f"{where} it gives {found:.6g}, and {expected:.6g} is right.")
+        raise NotYet(
+            _("{where} it gives {found:.6g}, and {expected:.6g} is right.", where=where, found=found, expected=expected)
+        )

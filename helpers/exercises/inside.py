@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from ..language import _
 from .exercise import Exercise, Question
 from .functions import compare, number, tried
 from .not_yet import NotYet
@@ -40,11 +41,19 @@ def nats(loss: Callable[[list[float], int], float]) -> str:
         for target in range(len(logits)):
             expected = math.log(sum(map(math.exp, logits))) - logits[target]
             compare(
-                f"with logits {logits} and target {target}", number(tried(loss, list(logits), target)), expected, 1e-6
+                _("with logits {logits} and target {target}", logits=logits, target=target),
+                number(tried(loss, list(logits), target)),
+                expected,
+                1e-6,
             )
     for target, expected in enumerate((0.126928, 2.126928, 1000.126928)):
-        compare(f"with logits {LARGE} and target {target}", number(tried(loss, list(LARGE), target)), expected, 1e-5)
-    return "All losses are right, those of large logits too."
+        compare(
+            _("with logits {logits} and target {target}", logits=LARGE, target=target),
+            number(tried(loss, list(LARGE), target)),
+            expected,
+            1e-5,
+        )
+    return _("All losses are right, those of large logits too.")
 
 
 def slope(gradient: Callable[[Callable[[float], float], float], float]) -> str:
@@ -59,8 +68,10 @@ def slope(gradient: Callable[[Callable[[float], float], float], float]) -> str:
     for name, curve, derivative in CURVES:
         for point in POINTS:
             found = number(tried(gradient, curve, point))
-            compare(f"for {name} at {point}", found, derivative(point), 1e-5)
-    return f"The slopes of {len(CURVES)} curves are right, each in {len(POINTS)} places."
+            compare(_("for {name} at {point}", name=name, point=point), found, derivative(point), 1e-5)
+    return _(
+        "The slopes of {curves} curves are right, each in {places} places.", curves=len(CURVES), places=len(POINTS)
+    )
 
 
 def adamw(step: Callable[..., tuple[float, float, float]]) -> str:
@@ -77,10 +88,12 @@ def adamw(step: Callable[..., tuple[float, float, float]]) -> str:
     for count, (gradient, place) in enumerate(zip(GRADIENTS, PLACES, strict=True), 1):
         found = tried(step, value, gradient, mean, square, count, RATE)
         if not isinstance(found, (tuple, list)) or len(found) != 3:
-            raise NotYet(f"a step gives the value, the mean and the square, and this gave {type(found).__name__}.")
+            raise NotYet(
+                _("a step gives the value, the mean and the square, and this gave {kind}.", kind=type(found).__name__)
+            )
         value, mean, square = (number(part) for part in found)
-        compare(f"after step {count} with gradient {gradient}", value, place, 1e-6)
-    return f"Three steps, and the number is at {value:.4f}, where the tuner's own optimizer takes it."
+        compare(_("after step {count} with gradient {gradient}", count=count, gradient=gradient), value, place, 1e-6)
+    return _("Three steps, and the number is at {value:.4f}, where the tuner's own optimizer takes it.", value=value)
 
 
 EXERCISES = {

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..language import _
 from ..progress_bars import progress
 from .classifying import plain
 from .exercise import Exercise, Question
@@ -69,19 +70,39 @@ def project(data: Any, template: str, report: Mapping[str, int], adapter: Any, b
     """
     examples, reported = read(data), _reported(report)
     if not isinstance(template, str) or template.count(HOLE) != 1:
-        raise NotYet(f"the template is a text with {HOLE} in it, once.")
+        raise NotYet(_("the template is a text with {hole} in it, once.", hole=HOLE))
     if not callable(getattr(adapter, "fine_tune", None)) or getattr(adapter, "id", 0) == getattr(base, "id", 0):
-        raise NotYet("the assistant is the adapter that you have fine-tuned.")
+        raise NotYet(_("the assistant is the adapter that you have fine-tuned."))
     held_out = [example for example in examples if example.held_out]
     found = Report(score(base, held_out, template), score(adapter, held_out, template), kept(adapter))
     for name, own, counted in zip(Report._fields, reported, found, strict=True):
         if own != counted:
-            raise NotYet(f"you report {name!r} as {own}, and I count {counted}.")
+            raise NotYet(_("you report {name!r} as {own}, and I count {counted}.", name=name, own=own, counted=counted))
     if found.after <= found.before or 2 * found.after < len(held_out):
-        raise NotYet(f"{found.before} of {len(held_out)} are right before and {found.after} after: that is not enough.")
+        raise NotYet(
+            _(
+                "{before} of {count} are right before and {after} after: that is not enough.",
+                before=found.before,
+                count=len(held_out),
+                after=found.after,
+            )
+        )
     if 2 * found.kept < len(UNRELATED):
-        raise NotYet(f"only {found.kept} of {len(UNRELATED)} unrelated answers are kept: it has forgotten too much.")
-    return f"From {found.before} to {found.after} of {len(held_out)}, and {found.kept} of {len(UNRELATED)} kept."
+        raise NotYet(
+            _(
+                "only {kept} of {count} unrelated answers are kept: it has forgotten too much.",
+                kept=found.kept,
+                count=len(UNRELATED),
+            )
+        )
+    return _(
+        "From {before} to {after} of {count}, and {kept} of {unrelated} kept.",
+        before=found.before,
+        after=found.after,
+        count=len(held_out),
+        kept=found.kept,
+        unrelated=len(UNRELATED),
+    )
 
 
 def read(data: Any) -> list[Example]:
@@ -95,14 +116,21 @@ def read(data: Any) -> list[Example]:
     held_out = [example for example in examples if example.held_out]
     if len(learned) < MIN_LEARNED or not MIN_HELD_OUT <= len(held_out) <= MAX_HELD_OUT:
         raise NotYet(
-            f"it has {len(learned)} prompts to learn and {len(held_out)} held out; at least {MIN_LEARNED} and "
-            f"{MIN_HELD_OUT} are wanted, and at most {MAX_HELD_OUT} held out."
+            _(
+                "it has {learned} prompts to learn and {held_out} held out; at least {least_learned} "
+                "and {least_held_out} are wanted, and at most {most_held_out} held out.",
+                learned=len(learned),
+                held_out=len(held_out),
+                least_learned=MIN_LEARNED,
+                least_held_out=MIN_HELD_OUT,
+                most_held_out=MAX_HELD_OUT,
+            )
         )
     leaked = [example.prompt for example in held_out if plain(example.prompt) in learned]
     if leaked:
-        raise NotYet(f"{leaked[0][:60]!r} is held out and learned as well: then it shows nothing.")
+        raise NotYet(_("{leaked!r} is held out and learned as well: then it shows nothing.", leaked=leaked[0][:60]))
     if len({plain(example.answer) for example in held_out}) < 2:
-        raise NotYet("all held-out answers are the same: a model that always says it would pass.")
+        raise NotYet(_("all held-out answers are the same: a model that always says it would pass."))
     return examples
 
 
@@ -116,7 +144,7 @@ def score(model: Any, examples: Sequence[Example], template: str) -> int:
     """
     return sum(
         plain(_first_line(model, template.replace(HOLE, example.prompt))) == plain(example.answer)
-        for example in progress(examples, "asking")
+        for example in progress(examples, _("asking"))
     )
 
 
@@ -124,7 +152,7 @@ def kept(model: Any) -> int:
     """How many of UNRELATED a model answers right."""
     return sum(
         says(_first_line(model, EVERYDAY.replace(HOLE, question)), answer)
-        for question, answer in progress(UNRELATED, "asking")
+        for question, answer in progress(UNRELATED, _("asking"))
     )
 
 
@@ -140,24 +168,26 @@ def _lines(data: Any) -> Sequence[Any]:
             text = Path(data).read_text(encoding="utf-8")
             return [json.loads(line) for line in text.splitlines() if line.strip()]
         except (OSError, ValueError) as error:
-            raise NotYet(f"the file can't be read as JSONL ({type(error).__name__}).") from error
+            raise NotYet(_("the file can't be read as JSONL ({error}).", error=type(error).__name__)) from error
     if not isinstance(data, (list, tuple)):
-        raise NotYet("the data set is a list of dicts, or the path of a JSONL file.")
+        raise NotYet(_("the data set is a list of dicts, or the path of a JSONL file."))
     return data
 
 
 def _example(number: int, line: Any) -> Example:
     if not isinstance(line, Mapping) or not all(isinstance(line.get(name), kind) for name, kind in FIELDS.items()):
-        raise NotYet(f"line {number} is not {{'prompt': text, 'answer': text, 'held_out': True or False}}.")
+        raise NotYet(
+            _("line {number} is not {{'prompt': text, 'answer': text, 'held_out': True or False}}.", number=number)
+        )
     example = Example(*(line[name] for name in FIELDS))
     if not plain(example.prompt) or not plain(example.answer):
-        raise NotYet(f"line {number} has an empty prompt or answer.")
+        raise NotYet(_("line {number} has an empty prompt or answer.", number=number))
     return example
 
 
 def _reported(report: Any) -> Report:
     if not isinstance(report, Mapping) or not all(type(report.get(name)) is int for name in Report._fields):
-        raise NotYet("the report is {'before': …, 'after': …, 'kept': …}, with your own counts.")
+        raise NotYet(_("the report is {'before': …, 'after': …, 'kept': …}, with your own counts."))
     return Report(*(report[name] for name in Report._fields))
 
 

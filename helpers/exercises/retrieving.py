@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..language import _
 from .exercise import Exercise, Question
 from .fine_tuning import says
 from .functions import compare, number, tried
@@ -41,8 +42,13 @@ def cosine(function: Callable[[Sequence[float], Sequence[float]], float]) -> str
         NotYet: it is no such function, or another number comes out.
     """
     for one, other, expected in PAIRS:
-        compare(f"for {one} and {other}", number(tried(function, list(one), list(other))), expected, 1e-6)
-    return f"{len(PAIRS)} of {len(PAIRS)} are right, whatever the vectors' length."
+        compare(
+            _("for {one} and {other}", one=one, other=other),
+            number(tried(function, list(one), list(other))),
+            expected,
+            1e-6,
+        )
+    return _("{count} of {count} are right, whatever the vectors' length.", count=len(PAIRS))
 
 
 def nearest(function: Callable[[Sequence[float], Sequence[Sequence[float]], int], Sequence[int]]) -> str:
@@ -56,15 +62,17 @@ def nearest(function: Callable[[Sequence[float], Sequence[Sequence[float]], int]
     """
     draw = random.Random(4)
     for size, k in STORES:
-        question, *vectors = (_direction(draw) for _ in range(size + 1))
+        question, *vectors = (_direction(draw) for place in range(size + 1))
         nearness = [sum(a * b for a, b in zip(question, vector, strict=True)) for vector in vectors]
         expected = sorted(range(size), key=lambda at: -nearness[at])[:k]
         found = tried(function, list(question), [list(vector) for vector in vectors], k)
         if not hasattr(found, "__len__") or isinstance(found, (str, bytes, dict)) or len(found) != k:
-            raise NotYet(f"of {size} vectors the {k} nearest are wanted: a list of {k} numbers.")
+            raise NotYet(_("of {size} vectors the {k} nearest are wanted: a list of {k} numbers.", size=size, k=k))
         if [number(one) for one in found] != expected:
-            raise NotYet(f"of {size} vectors it finds others than the {k} nearest, or in another order.")
-    return f"Right in stores of {', '.join(str(size) for size, _ in STORES)} vectors."
+            raise NotYet(
+                _("of {size} vectors it finds others than the {k} nearest, or in another order.", size=size, k=k)
+            )
+    return _("Right in stores of {sizes} vectors.", sizes=", ".join(str(size) for size, k in STORES))
 
 
 def context(sentence: str, model: Any) -> str:
@@ -78,31 +86,49 @@ def context(sentence: str, model: Any) -> str:
         NotYet: it is no short sentence, it lacks one of the words, or the model does not find one.
     """
     if not isinstance(sentence, str) or not sentence.strip():
-        raise NotYet("write a sentence, between quotes.")
+        raise NotYet(_("write a sentence, between quotes."))
     if len(sentence.split()) > MAX_WORDS or any(mark in sentence for mark in "\n?:"):
-        raise NotYet(f"one sentence of at most {MAX_WORDS} words is wanted, without questions and their answers.")
+        raise NotYet(
+            _(
+                "one sentence of at most {most} words is wanted, without questions and their answers.",
+                most=MAX_WORDS,
+            )
+        )
     missing = [word for word in BICYCLE.values() if not says(sentence, word)]
     if missing:
-        raise NotYet(f"let the bicycle be red, called Rocket, and stand in the cellar: {missing[0]!r} is missing.")
+        raise NotYet(
+            _(
+                "let the bicycle be red, called Rocket, and stand in the cellar: {missing!r} is missing.",
+                missing=missing[0],
+            )
+        )
     missed = ""
     for question, word in BICYCLE.items():
         prompt = f"{sentence.strip()}\n\nQuestion: {question}\n\nAnswer:"
         answer = model.complete(query=prompt, max_generated_token_count=ASK_TOKENS).generated_output
         if says(answer, word):
             continue
+        said = " ".join(answer.split())
         if missed:  # one it may misread, as it does with any sentence of ours
-            raise NotYet(f"{missed}, and asked {question!r}, {' '.join(answer.split())!r}.")
-        missed = f"asked {question!r}, it says {' '.join(answer.split())!r}"
+            raise NotYet(
+                _(
+                    "{missed}, and asked {question!r}, {said!r}.",
+                    missed=missed,
+                    question=question,
+                    said=said,
+                )
+            )
+        missed = _("asked {question!r}, it says {said!r}", question=question, said=said)
     return (
-        f"Two of three are answered from your sentence; {missed}."
+        _("Two of three are answered from your sentence; {missed}.", missed=missed)
         if missed
-        else "All three are answered from your sentence."
+        else _("All three are answered from your sentence.")
     )
 
 
 def _direction(draw: random.Random) -> list[float]:
     """A vector of length 1."""
-    values = [draw.gauss(0, 1) for _ in range(WIDTH)]
+    values = [draw.gauss(0, 1) for place in range(WIDTH)]
     length = sum(value * value for value in values) ** 0.5
     return [value / length for value in values]
 

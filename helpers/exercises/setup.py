@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import token_count
+from ..language import _
 from .exercise import Exercise, Question
 from .not_yet import NotYet
 
@@ -32,10 +33,16 @@ def finish(settings: Mapping[str, Any], model: Any) -> str:
     limit = _room(settings)
     answer = model.complete(query=PETS, **settings)
     if answer.finish_reason != "stop":
-        raise NotYet(f"it was cut off after {limit} tokens, at {answer.generated_output[-30:]!r}.")
+        raise NotYet(
+            _(
+                "it was cut off after {limit} tokens, at {end!r}.",
+                limit=limit,
+                end=answer.generated_output[-30:],
+            )
+        )
     if not answer.generated_output.strip():
-        raise NotYet("it ended at once and said nothing.")
-    return f"It ended by itself: {answer.generated_output.strip()!r}."
+        raise NotYet(_("it ended at once and said nothing."))
+    return _("It ended by itself: {said!r}.", said=answer.generated_output.strip())
 
 
 def two_words(common: str, rare: str, model: Any) -> str:
@@ -52,15 +59,28 @@ def two_words(common: str, rare: str, model: Any) -> str:
     counts = []
     for word in (common, rare):
         if not isinstance(word, str) or not (word.isascii() and word.isalpha() and word.islower()):
-            raise NotYet("each of the two is a word of the letters a to z.")
+            raise NotYet(_("each of the two is a word of the letters a to z."))
         if len(word) not in WORD_LETTERS:
-            raise NotYet(f"{word[:20]!r} has {len(word)} letters; 8 to 12 are wanted, so that length explains nothing.")
+            raise NotYet(
+                _(
+                    "{word!r} has {count} letters; 8 to 12 are wanted, so that length explains nothing.",
+                    word=word[:20],
+                    count=len(word),
+                )
+            )
         counts.append(len(token_count.token_ids(model, f" {word}")))
     if counts[0] != 1:
-        raise NotYet(f"{common!r} takes {counts[0]} tokens, and one is wanted.")
+        raise NotYet(_("{word!r} takes {count} tokens, and one is wanted.", word=common, count=counts[0]))
     if counts[1] < RARE_TOKENS:
-        raise NotYet(f"{rare!r} takes {counts[1]}, and at least {RARE_TOKENS} are wanted.")
-    return f"{common!r} is one token, {rare!r} is {counts[1]}."
+        raise NotYet(
+            _(
+                "{word!r} takes {count}, and at least {least} are wanted.",
+                word=rare,
+                count=counts[1],
+                least=RARE_TOKENS,
+            )
+        )
+    return _("{common!r} is one token, {rare!r} is {count}.", common=common, rare=rare, count=counts[1])
 
 
 def sure(sure_prompt: str, unsure_prompt: str, model: Any) -> str:
@@ -75,36 +95,65 @@ def sure(sure_prompt: str, unsure_prompt: str, model: Any) -> str:
         NotYet: they are no such prompts.
     """
     prompts = [_prompt(text) for text in (sure_prompt, unsure_prompt)]
-    (first, high), (_, low) = (token_count.likeliest(model, prompt, 1)[0] for prompt in prompts)
+    (first, high), (other, low) = (token_count.likeliest(model, prompt, 1)[0] for prompt in prompts)
     if high < SURE:
-        raise NotYet(f"after the first prompt the likeliest token has {high:.0%}, and {SURE:.0%} are wanted.")
+        raise NotYet(
+            _(
+                "after the first prompt the likeliest token has {high:.0%}, and {sure:.0%} are wanted.",
+                high=high,
+                sure=SURE,
+            )
+        )
     if low > UNSURE:
-        raise NotYet(f"after the second the likeliest token has {low:.0%}, and at most {UNSURE:.0%} are wanted.")
-    return f"{high:.0%} for {first!r} after the first, and no more than {low:.0%} for any token after the second."
+        raise NotYet(
+            _(
+                "after the second the likeliest token has {low:.0%}, and at most {unsure:.0%} are wanted.",
+                low=low,
+                unsure=UNSURE,
+            )
+        )
+    return _(
+        "{high:.0%} for {first!r} after the first, and no more than {low:.0%} for any token after the second.",
+        high=high,
+        first=first,
+        low=low,
+    )
 
 
 def _prompt(text: Any) -> str:
     """A text of different words: what says one word again and again makes any model sure."""
     words = text.lower().split() if isinstance(text, str) else []
     if len(words) not in PROMPT_WORDS or not all(any(sign.isalnum() for sign in word) for word in words):
-        raise NotYet(f"a prompt is a text of {PROMPT_WORDS[0]} to {PROMPT_WORDS[-1]} words.")
+        raise NotYet(
+            _(
+                "a prompt is a text of {least} to {most} words.",
+                least=PROMPT_WORDS[0],
+                most=PROMPT_WORDS[-1],
+            )
+        )
     if 2 * len(set(words)) <= len(words):
-        raise NotYet(f"{text[:40]!r} says the same again and again; any model is sure then.")
+        raise NotYet(_("{text!r} says the same again and again; any model is sure then.", text=text[:40]))
     return text
 
 
 def _room(settings: Any) -> int:
     """How many tokens the settings leave to the model, if they are settings with which it ends every time."""
     if not isinstance(settings, Mapping):
-        raise NotYet(f'settings are a dict, such as {{"{ROOM}": 4}}.')
+        raise NotYet(_('settings are a dict, such as {{"{room}": 4}}.', room=ROOM))
     strange = [name for name in settings if name != ROOM and name not in OTHERS]
     if strange:
-        raise NotYet(f"{ascii(strange[0])[:60]} is no setting for this: {ROOM} is the one that matters.")
+        raise NotYet(
+            _(
+                "{name} is no setting for this: {room} is the one that matters.",
+                name=ascii(strange[0])[:60],
+                room=ROOM,
+            )
+        )
     limit = settings.get(ROOM)
     if not isinstance(limit, int) or isinstance(limit, bool):
-        raise NotYet(f"say how many tokens it may generate, with {ROOM} and a whole number.")
+        raise NotYet(_("say how many tokens it may generate, with {room} and a whole number.", room=ROOM))
     if settings.get("temperature"):
-        raise NotYet("with a temperature it ends this time and not the next: leave it out.")
+        raise NotYet(_("with a temperature it ends this time and not the next: leave it out."))
     return limit
 
 

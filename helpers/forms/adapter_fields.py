@@ -13,6 +13,7 @@ import ipywidgets as widgets
 from .. import sdk
 from ..environment import DEFAULT_LEARNING_RATE, DEFAULT_RANK, MAX_RANK
 from ..errors import BadInput
+from ..language import _
 from .form import OWN_WIDTH, wrapped
 from .models import ModelPicker
 from .number_field import number_field
@@ -31,18 +32,18 @@ class AdapterFields(widgets.VBox):
     """
 
     def __init__(self, gradient: Gradient, name: str, say: Callable[[str], object]) -> None:
-        self.name = widgets.Text(value=name, description="New adapter's name", style=OWN_WIDTH)
-        self.base = widgets.Dropdown(description="on", style=OWN_WIDTH, layout=widgets.Layout(width="180px"))
-        self.rank = number_field("Rank", DEFAULT_RANK, (1, MAX_RANK), say, width="110px")
+        self.name = widgets.Text(value=name, description=_("New adapter's name"), style=OWN_WIDTH)
+        self.base = widgets.Dropdown(description=_("on"), style=OWN_WIDTH, layout=widgets.Layout(width="180px"))
+        self.rank = number_field(_("Rank"), DEFAULT_RANK, (1, MAX_RANK), say, width="110px")
         self.learning_rate = widgets.FloatText(
-            value=DEFAULT_LEARNING_RATE, step=0.001, description="Learning rate", style=OWN_WIDTH
+            value=DEFAULT_LEARNING_RATE, step=0.001, description=_("Learning rate"), style=OWN_WIDTH
         )
         self.learning_rate.layout.width = "180px"
-        self.create_button = widgets.Button(description="Create adapter")
-        self.delete_button = widgets.Button(description="Delete adapter")
+        self.create_button = widgets.Button(description=_("Create adapter"))
+        self.delete_button = widgets.Button(description=_("Delete adapter"))
         self._asked: str | None = None  # id of the adapter whose deletion was asked for once
         self.picker = ModelPicker(gradient, adapters_only=True, on_list=self._offer_bases, beside=[self.delete_button])
-        self.picker.choice.observe(lambda _: self._ask_anew(), "value")
+        self.picker.choice.observe(lambda change: self._ask_anew(), "value")
         self.watched = [self.picker.choice, self.name, self.base, self.rank, self.learning_rate]
         new = wrapped(self.name, self.base, self.rank, self.learning_rate, self.create_button)
         super().__init__([self.picker, new])
@@ -62,11 +63,11 @@ class AdapterFields(widgets.VBox):
         """
         base = next((base for base in self.picker.bases if base.id == self.base.value), None)
         if base is None:
-            raise BadInput("There is no base model yet: press Refresh.")
+            raise BadInput(_("There is no base model yet: press Refresh."))
         if not self.name.value.strip():
-            raise BadInput("The new adapter has no name: write one.")
+            raise BadInput(_("The new adapter has no name: write one."))
         if not 0 < self.learning_rate.value < 1:
-            raise BadInput("The learning rate has to be above 0 and below 1; 0.002 is a good start.")
+            raise BadInput(_("The learning rate has to be above 0 and below 1; 0.002 is a good start."))
         arguments = {
             "name": self.name.value.strip(),
             "rank": self.rank.value,
@@ -84,7 +85,7 @@ class AdapterFields(widgets.VBox):
         base = next(base for base in self.picker.bases if base.slug == slug)
         adapter = base.create_model_adapter(**arguments)
         self.picker.list(choose=adapter.id)
-        return f"Made the adapter {self.picker.name(adapter)}."
+        return _("Made the adapter {adapter}.", adapter=self.picker.name(adapter))
 
     def delete(self) -> str:
         """Deletes the chosen adapter when it is asked for the second time in a row; returns what to say.
@@ -95,12 +96,15 @@ class AdapterFields(widgets.VBox):
         adapter = self.chosen()
         if self._asked != adapter.id:
             self._asked = adapter.id
-            self.delete_button.description = "Really delete?"
-            return f"{self.picker.name(adapter)} and all that it has learned will be gone: press again to delete it."
+            self.delete_button.description = _("Really delete?")
+            return _(
+                "{adapter} and all that it has learned will be gone: press again to delete it.",
+                adapter=self.picker.name(adapter),
+            )
         self._ask_anew()
         adapter.delete()
         self.picker.list()
-        return f"Deleted {self.picker.name(adapter)}."
+        return _("Deleted {adapter}.", adapter=self.picker.name(adapter))
 
     def chosen(self) -> ModelAdapter:
         """The chosen adapter.
@@ -109,7 +113,7 @@ class AdapterFields(widgets.VBox):
             BadInput: none is chosen.
         """
         if self.value is None:
-            raise BadInput("No adapter is chosen: press Create adapter for a new one, or choose one that is there.")
+            raise BadInput(_("No adapter is chosen: press Create adapter for a new one, or choose one that is there."))
         return self.value
 
     def _offer_bases(self, bases: list[BaseModel]) -> None:
@@ -119,4 +123,4 @@ class AdapterFields(widgets.VBox):
 
     def _ask_anew(self) -> None:
         self._asked = None
-        self.delete_button.description = "Delete adapter"
+        self.delete_button.description = _("Delete adapter")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as widgets
 
 from ..environment import MAX_GENERATED_TOKENS, MAX_TEMPERATURE, MAX_TOP_K
 from ..errors import BadInput
+from ..language import _, later
 from . import written_code
 from .form import WIDE, CodeView, Form, escaped, heading, wrapped
 from .models import ModelPicker
@@ -52,33 +53,41 @@ class CompletionForm(Form):
 
     gradient: Gradient  # this form always has one
 
+    seen: ClassVar[str] = later(
+        "The form for completions: a model, a prompt, temperature, top-k, top-p and the most "
+        "tokens, and below the button Complete two answers side by side, each with what was "
+        "set for it."
+    )
+
     def __init__(self, gradient: Gradient, prompt: str) -> None:
         super().__init__(gradient)
         self.history: list[Asked] = []
         self.picker = ModelPicker(gradient)
-        self.prompt = widgets.Textarea(value=prompt, description="Prompt", rows=4, layout=WIDE)
-        self.temperature = number_field("Temperature", 0.0, (0, MAX_TEMPERATURE), self._say, "0: the likeliest answer")
-        self.top_k = number_field("Top-k", ANY, (ANY, MAX_TOP_K), self._say, "0: all tokens")
-        self.top_p = number_field("Top-p", 1.0, (0, 1), self._say, "1: all tokens")
+        self.prompt = widgets.Textarea(value=prompt, description=_("Prompt"), rows=4, layout=WIDE)
+        self.temperature = number_field(
+            _("Temperature"), 0.0, (0, MAX_TEMPERATURE), self._say, _("0: the likeliest answer")
+        )
+        self.top_k = number_field(_("Top-k"), ANY, (ANY, MAX_TOP_K), self._say, _("0: all tokens"))
+        self.top_p = number_field(_("Top-p"), 1.0, (0, 1), self._say, _("1: all tokens"))
         most = MAX_GENERATED_TOKENS
-        self.max_tokens = number_field("Max tokens", 32, (1, most), self._say, f"1 to {most}")
-        self.template = widgets.Checkbox(description="Chat template (auto_template)", indent=False)
+        self.max_tokens = number_field(_("Max tokens"), 32, (1, most), self._say, _("1 to {most}", most=most))
+        self.template = widgets.Checkbox(description=_("Chat template (auto_template)"), indent=False)
         self.choices = widgets.Textarea(
-            description="Choices",
+            description=_("Choices"),
             rows=2,
             layout=WIDE,
-            placeholder="One a line; the answer is one of them. Empty: free.",
+            placeholder=_("One a line; the answer is one of them. Empty: free."),
         )
-        self._run = widgets.Button(description="Complete", button_style="primary")
-        self._clear = widgets.Button(description="Clear answers")
+        self._run = widgets.Button(description=_("Complete"), button_style="primary")
+        self._clear = widgets.Button(description=_("Clear answers"))
         self._answers = widgets.HTML()
         self._buttons = [self._run, self._clear]
-        self._run.on_click(lambda _: self._start("Waiting for the answer…", self._complete))
-        self._clear.on_click(lambda _: self._forget())
+        self._run.on_click(lambda button: self._start(_("Waiting for the answer…"), self._complete))
+        self._clear.on_click(lambda button: self._forget())
         fields = [self.prompt, self.temperature, self.top_k, self.top_p, self.max_tokens, self.template, self.choices]
         self._code = CodeView(lambda: self.code, [self.picker.choice, *fields])
         numbers = wrapped(self.temperature, self.top_k, self.top_p, self.max_tokens)
-        asking = [heading("Ask a model"), self.picker, self.prompt, numbers, self.template, self.choices]
+        asking = [heading(_("Ask a model")), self.picker, self.prompt, numbers, self.template, self.choices]
         self._show(*asking, wrapped(self._run, self._clear), self._status, self._answers, self._code)
 
     @property
@@ -112,9 +121,9 @@ class CompletionForm(Form):
 
     def _filled_in(self) -> tuple[BaseModel | ModelAdapter, str]:
         if self.picker.value is None:
-            raise BadInput("There is no model to ask: press Refresh.")
+            raise BadInput(_("There is no model to ask: press Refresh."))
         if not self.prompt.value:
-            raise BadInput("The prompt is empty: write what the model should continue.")
+            raise BadInput(_("The prompt is empty: write what the model should continue."))
         return self.picker.value, self.prompt.value
 
     def _listed_choices(self) -> list[str]:
@@ -141,14 +150,19 @@ class CompletionForm(Form):
 
 
 def _card(number: int, asked: Asked) -> str:
-    settings = ", ".join(f"{name}={value}" for name, value in asked.settings.items() if name != "guidance")
+    settings = [f"{name}={value}" for name, value in asked.settings.items() if name != "guidance"]
     if "guidance" in asked.settings:
-        settings += f", one of {asked.settings['guidance']['value']}"
+        settings.append(_("one of {choices}", choices=asked.settings["guidance"]["value"]))
     prompt = asked.prompt if len(asked.prompt) <= 80 else f"…{asked.prompt[-80:]}"
-    quiet = f"{number} · {asked.model}\n{settings}\n“{prompt}”"
-    end = f"finish_reason {asked.answer.finish_reason}, {asked.seconds:.2f} s"
+    quiet = f"{number} · {asked.model}\n{', '.join(settings)}\n“{prompt}”"
+    end = _(
+        "finish_reason {reason}, {seconds:.2f} s",
+        reason=asked.answer.finish_reason,
+        seconds=asked.seconds,
+    )
+    said = asked.answer.generated_output.strip() or _("(empty)")
     return (
         f'<div class="gradient-card"><span class="gradient-quiet">{escaped(quiet)}</span><br>'
-        f"<strong>{escaped(asked.answer.generated_output.strip() or '(empty)')}</strong><br>"
+        f"<strong>{escaped(said)}</strong><br>"
         f'<span class="gradient-quiet">{escaped(end)}</span></div>'
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
 
@@ -15,6 +15,7 @@ from ..connection import connect, connected_to, has_own_credentials
 from ..endpoint import EXAMPLE_URL, cleaned, setting
 from ..environment import LOCAL_WORKSPACE, TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 from ..errors import BadInput, GradientError
+from ..language import _, later
 from ..sdk import client
 from ..service import launcher, paths
 from .form import OWN_WIDTH, WIDE, CodeView, Form, wrapped
@@ -23,8 +24,8 @@ from .written_code import literal
 if TYPE_CHECKING:
     from gradientai import Gradient
 
-LOCAL, HOSTED = "local service", "own endpoint"
-KEPT = "kept, and not shown"
+LOCAL, HOSTED = later("local service"), later("own endpoint")
+KEPT = later("kept, and not shown")
 _VARIABLES = (URL_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE)
 
 
@@ -40,18 +41,27 @@ class ConnectForm(Form):
     no widget state, so that no saved notebook can hold it.
     """
 
+    seen: ClassVar[str] = later(
+        "The form connect: a choice between the local service and an endpoint of one's own, "
+        "which has fields for its URL, its token and its workspace; the buttons Connect and "
+        "Test; and the lines of code for what is chosen."
+    )
+
     def __init__(self) -> None:
         super().__init__()
         self._secret = ""
         self.where = widgets.RadioButtons(
-            options=[LOCAL, HOSTED], description="Use the", orientation="horizontal", style=OWN_WIDTH
+            options=[(_(name), name) for name in (LOCAL, HOSTED)],
+            description=_("Use the"),
+            orientation="horizontal",
+            style=OWN_WIDTH,
         )
-        self.url = widgets.Text(description="URL", placeholder=EXAMPLE_URL, layout=WIDE)
-        self.token = widgets.Password(description="Token", continuous_update=False, layout=WIDE)
-        self.workspace = widgets.Text(description="Workspace", layout=WIDE)
+        self.url = widgets.Text(description=_("URL"), placeholder=EXAMPLE_URL, layout=WIDE)
+        self.token = widgets.Password(description=_("Token"), continuous_update=False, layout=WIDE)
+        self.workspace = widgets.Text(description=_("Workspace"), layout=WIDE)
         self._endpoint = widgets.VBox([self.url, self.token, self.workspace])
-        self._connect = widgets.Button(description="Connect", button_style="primary")
-        self._test = widgets.Button(description="Test", tooltip="Asks what is there, and changes nothing")
+        self._connect = widgets.Button(description=_("Connect"), button_style="primary")
+        self._test = widgets.Button(description=_("Test"), tooltip=_("Asks what is there, and changes nothing"))
         self._code = CodeView(lambda: self.code, [self.where, self.url, self.workspace])
         self._fill_from_environment()
         self._listen()
@@ -73,7 +83,7 @@ class ConnectForm(Form):
         if self.where.value == HOSTED:
             url, workspace = cleaned(self.url.value), cleaned(self.workspace.value)
             if not url:
-                raise BadInput("An endpoint needs its URL: fill it in.")
+                raise BadInput(_("An endpoint needs its URL: fill it in."))
             lines = ["import os", "", *lines, "", f'os.environ["{URL_VARIABLE}"] = {literal(url)}']
             if workspace:
                 lines.append(f'os.environ["{WORKSPACE_VARIABLE}"] = {literal(workspace)}')
@@ -83,10 +93,10 @@ class ConnectForm(Form):
 
     def _listen(self) -> None:
         self._buttons = [self._connect, self._test]
-        self.where.observe(lambda _: self._lay_out(), "value")
+        self.where.observe(lambda change: self._lay_out(), "value")
         self.token.observe(lambda change: self._take_token(change["new"]), "value")
-        self._connect.on_click(lambda _: self._start("Connecting…", self._connect_now))
-        self._test.on_click(lambda _: self._start("Testing…", self._test_now))
+        self._connect.on_click(lambda button: self._start(_("Connecting…"), self._connect_now))
+        self._test.on_click(lambda button: self._start(_("Testing…"), self._test_now))
 
     def _fill_from_environment(self) -> None:
         own = _from_user()
@@ -94,7 +104,7 @@ class ConnectForm(Form):
         if own:
             self.url.value = setting(URL_VARIABLE)
             self.workspace.value = setting(WORKSPACE_VARIABLE)
-            self.token.placeholder = "from the environment" if setting(TOKEN_VARIABLE) else ""
+            self.token.placeholder = _("from the environment") if setting(TOKEN_VARIABLE) else ""
 
     def _lay_out(self) -> None:
         endpoint = [self._endpoint] if self.where.value == HOSTED else []
@@ -103,7 +113,7 @@ class ConnectForm(Form):
     def _take_token(self, typed: str) -> None:
         if typed:
             self._secret = cleaned(typed)
-            self.token.value, self.token.placeholder = "", KEPT
+            self.token.value, self.token.placeholder = "", _(KEPT)
 
     def _filled_in(self) -> dict[str, str]:
         """The variables that the form stands for; none for the local service.
@@ -116,7 +126,7 @@ class ConnectForm(Form):
         token = self._secret or (setting(TOKEN_VARIABLE) if _from_user() else "")
         values = (cleaned(self.url.value), token, cleaned(self.workspace.value))
         if not all(values):
-            raise GradientError("An endpoint needs its URL, a token and a workspace: fill in all three fields.")
+            raise GradientError(_("An endpoint needs its URL, a token and a workspace: fill in all three fields."))
         return dict(zip(_VARIABLES, values, strict=True))
 
     def _connect_now(self) -> str:
@@ -135,15 +145,21 @@ class ConnectForm(Form):
     def _test_now(self) -> str:
         chosen = self._filled_in() or _running_local_service()
         if not chosen:
-            return "The local service is not running: Connect starts it."
+            return _("The local service is not running: Connect starts it.")
         url, token, workspace = (chosen[name] for name in _VARIABLES)
         started = time.perf_counter()
         models = client(url, token, workspace).list_models(only_base=False)
-        return f"{url} answers, in {time.perf_counter() - started:.2f} s: {len(models)} models in {workspace}."
+        return _(
+            "{url} answers, in {seconds:.2f} s: {count} models in {workspace}.",
+            url=url,
+            seconds=time.perf_counter() - started,
+            count=len(models),
+            workspace=workspace,
+        )
 
     def _url(self) -> str:
         if self.where.value == HOSTED:
-            return cleaned(self.url.value) or "the endpoint"
+            return cleaned(self.url.value) or _("the endpoint")
         return super()._url()
 
 

@@ -5,21 +5,26 @@ Called by the other modules of this package.
 
 from __future__ import annotations
 
+import base64
 import html
+import re
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as widgets
 
 from .. import neighbours, sdk
 from ..errors import GradientError, one_sentence
+from ..language import _
 
 if TYPE_CHECKING:
     from gradientai import Gradient
 
 WIDE = {"width": "98%"}  # not a Layout: one that is shared would be closed with the first form
 OWN_WIDTH = {"description_width": "initial"}
+PICTURES = Path(__file__).parent / "pictures"  # of each form, under its class's name; tests/browser/pictures.py
 
 # Colours come from JupyterLab's theme, so that light and dark are both readable; elsewhere the page's own are kept.
 STYLE = """<style>
@@ -28,6 +33,8 @@ STYLE = """<style>
 .gradient-form :is(h4, p, pre) { margin: 4px 0; color: var(--jp-ui-font-color1, inherit); line-height: 1.4; }
 .gradient-form .gradient-code { background: var(--jp-layout-color2, transparent); padding: 8px; overflow-x: auto;
   font-family: var(--jp-code-font-family, monospace); font-size: 12px; user-select: all; }
+.gradient-form code { background: var(--jp-layout-color2, transparent); padding: 0 3px;
+  font-family: var(--jp-code-font-family, monospace); color: inherit; }
 .gradient-form .gradient-alert { border-left: 4px solid var(--jp-error-color1, #c62828); padding-left: 8px; }
 .gradient-form .gradient-cards { display: flex; flex-wrap: wrap; gap: 8px; color: var(--jp-ui-font-color1, inherit); }
 .gradient-form .gradient-card { flex: 1 1 220px; max-width: 420px; border: 1px solid var(--jp-border-color1, #bbb);
@@ -48,6 +55,9 @@ class Form(widgets.VBox):
         gradient: the client that the form calls, or None while there is none.
     """
 
+    seen: ClassVar[str] = ""
+    """What the form's picture shows, for those who can't see it."""
+
     def __init__(self, gradient: Gradient | None = None) -> None:
         self.gradient = gradient
         self._working = threading.Lock()
@@ -59,7 +69,21 @@ class Form(widgets.VBox):
         _close_earlier_run(self)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}: run this cell to show the form"
+        return _("{name}: run this cell to show the form", name=type(self).__name__)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """The form itself, and for a page that can't have it, on GitHub or before the cell has run, what it is like."""
+        still = self._still()
+        bundle = {**super()._repr_mimebundle_(**kwargs), "text/plain": repr(self)}
+        return {**bundle, "text/html": still} if still else bundle
+
+    def _still(self) -> str:
+        """The form's picture and the way to the form, as HTML; nothing while there is no picture."""
+        file = PICTURES / f"{type(self).__name__}.png"
+        if not file.is_file():
+            return ""
+        png, alt = base64.b64encode(file.read_bytes()).decode("ascii"), html.escape(_(self.seen))
+        return f'<img alt="{alt}" src="data:image/png;base64,{png}"><p>{escaped(repr(self))}</p>'
 
     def wait(self, seconds: float = 60) -> Any:
         """Waits until a click's work has ended, for code that follows the form.
@@ -108,7 +132,7 @@ class Form(widgets.VBox):
         except GradientError as error:  # ours: one sentence each
             self._say(str(error), alert=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is said in the form and the form stays usable
-            self._say(f"That did not work ({type(error).__name__}): {error}", alert=True)
+            self._say(_("That did not work ({name}): {error}", name=type(error).__name__, error=error), alert=True)
         finally:
             self._disable(False)
             self._working.release()
@@ -118,7 +142,7 @@ class Form(widgets.VBox):
         self._status.value += f'<p role="status">{escaped(sentence[:1].upper() + sentence[1:])}.</p>'
 
     def _url(self) -> str:
-        return "the endpoint" if self.gradient is None else sdk.url_of(self.gradient)
+        return _("the endpoint") if self.gradient is None else sdk.url_of(self.gradient)
 
     def _disable(self, disabled: bool) -> None:
         for button in self._buttons:
@@ -126,7 +150,7 @@ class Form(widgets.VBox):
 
     def _say(self, sentence: str, alert: bool = False) -> None:
         """Shows a sentence; screen readers speak it, an alert at once."""
-        self._status.value = as_alert(sentence) if alert else f'<p role="status">{escaped(sentence)}</p>'
+        self._status.value = as_alert(sentence) if alert else f'<p role="status">{with_code(sentence)}</p>'
 
 
 class CodeView(widgets.VBox):
@@ -139,22 +163,25 @@ class CodeView(widgets.VBox):
 
     def __init__(self, write: Callable[[], str], watched: Sequence[widgets.Widget]) -> None:
         self._write = write
-        self._button = widgets.ToggleButton(description="Show code", tooltip="The lines that this form stands for")
+        self._button = widgets.ToggleButton(
+            description=_("Show code"), tooltip=_("The lines that this form stands for")
+        )
         self._text = widgets.HTML()
-        self._button.observe(lambda _: self.refresh(), "value")
+        self._button.observe(lambda change: self.refresh(), "value")
         for widget in watched:
-            widget.observe(lambda _: self.refresh(), "value")
+            widget.observe(lambda change: self.refresh(), "value")
         super().__init__([self._button])
 
     def refresh(self) -> None:
         """Writes the code anew, if it is on show."""
-        self._button.description = "Hide code" if self._button.value else "Show code"
+        self._button.description = _("Hide code") if self._button.value else _("Show code")
         if self._button.value:
             try:
                 code = self._write()
             except ValueError as error:
                 code = f"# {error}"
-            self._text.value = f'<pre class="gradient-code" tabindex="0" aria-label="Code">{html.escape(code)}</pre>'
+            label = html.escape(_("Code"))
+            self._text.value = f'<pre class="gradient-code" tabindex="0" aria-label="{label}">{html.escape(code)}</pre>'
         self.children = [self._button, self._text] if self._button.value else [self._button]
 
 
@@ -163,9 +190,14 @@ def escaped(text: str) -> str:
     return html.escape(text.encode("utf-8", "replace").decode("utf-8")).replace("\n", "<br>")
 
 
+def with_code(text: str) -> str:
+    """Text as HTML like `escaped`, in which what stands between two backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped(text))
+
+
 def as_alert(sentence: str) -> str:
     """A sentence about what is wrong, as HTML that screen readers speak at once."""
-    return f'<p role="alert" class="gradient-alert">{escaped(sentence)}</p>'
+    return f'<p role="alert" class="gradient-alert">{with_code(sentence)}</p>'
 
 
 def wrapped(*children: widgets.Widget) -> widgets.HBox:

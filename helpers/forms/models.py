@@ -6,11 +6,12 @@ Called by notebooks through `helpers.forms`, and by the completion and fine-tune
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as widgets
 
 from .. import sdk
+from ..language import _, later
 from .form import OWN_WIDTH, Form, escaped, wrapped
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 OnList = Callable[[list["BaseModel"]], object]
 
-A_NEW_ONE = ("a new one: Create adapter makes it", "")  # the first choice where an adapter is to be taught
+A_NEW_ONE, NONE_YET = later("a new one: Create adapter makes it"), ""  # the first choice where one is to be taught
 FIRST_LIST_SECONDS = 10  # how long a new picker waits for its first list, so that `.value` is there for the next line
 
 
@@ -43,6 +44,11 @@ class ModelPicker(Form):
 
     gradient: Gradient  # this form always has one
 
+    seen: ClassVar[str] = later(
+        "The model picker: a list of base models and adapters, a button that lists them "
+        "anew, and a line that says which weights answer for the chosen one."
+    )
+
     def __init__(
         self,
         gradient: Gradient,
@@ -57,13 +63,13 @@ class ModelPicker(Form):
         self._listed = False
         self.bases: list[BaseModel] = []
         self.adapters: list[ModelAdapter] = []
-        what = "Adapter" if adapters_only else "Model"
+        what = _("Adapter") if adapters_only else _("Model")
         self.choice = widgets.Dropdown(description=what, style=OWN_WIDTH, layout=widgets.Layout(width="50%"))
         self._about = widgets.HTML()
-        self._button = widgets.Button(description="Refresh", tooltip="List the models anew")
+        self._button = widgets.Button(description=_("Refresh"), tooltip=_("List the models anew"))
         self._buttons = [self._button]
-        self._button.on_click(lambda _: self.refresh())
-        self.choice.observe(lambda _: self._describe(), "value")
+        self._button.on_click(lambda button: self.refresh())
+        self.choice.observe(lambda change: self._describe(), "value")
         self._show(wrapped(self.choice, self._button, *beside), self._about, self._status)
         self.refresh()
         self.wait(FIRST_LIST_SECONDS)
@@ -85,7 +91,7 @@ class ModelPicker(Form):
 
     def refresh(self) -> None:
         """Lists the models anew, in the background."""
-        self._start("Listing the models…", lambda: self.list())
+        self._start(_("Listing the models…"), lambda: self.list())
 
     def list(self, choose: str | None = None) -> str:
         """Lists the models.
@@ -104,7 +110,7 @@ class ModelPicker(Form):
         self._offer(choose or self.choice.value or self._just_made(known))
         self._listed = True
         self._on_list(self.bases)
-        missing = "There is no adapter yet." if self._adapters_only and not self.adapters else ""
+        missing = _("There is no adapter yet.") if self._adapters_only and not self.adapters else ""
         self._say(missing)
         return missing
 
@@ -115,10 +121,10 @@ class ModelPicker(Form):
         return new[-1] if new and self._listed and self._adapters_only else None
 
     def _offer(self, chosen_id: str | None) -> None:
-        first = [A_NEW_ONE] if self._adapters_only else [(base.slug, base.id) for base in self.bases]
-        adapters = [(f"adapter {self.name(adapter)}", adapter.id) for adapter in self.adapters]
+        first = [(_(A_NEW_ONE), NONE_YET)] if self._adapters_only else [(base.slug, base.id) for base in self.bases]
+        adapters = [(_("adapter {name}", name=self.name(adapter)), adapter.id) for adapter in self.adapters]
         self.choice.options = [*first, *adapters]
-        ids = [id for _, id in self.choice.options]
+        ids = [id for name, id in self.choice.options]
         default = first[-1][1] if first else (ids[-1] if ids else None)
         self.choice.value = chosen_id if chosen_id in ids else default
         self._describe()
@@ -129,6 +135,6 @@ class ModelPicker(Form):
         if base is None:
             self._about.value = ""
             return
-        what = "Base model" if model is base else f"Adapter on {base.slug}"
+        what = _("Base model") if model is base else _("Adapter on {slug}", slug=base.slug)
         weights = self._weights.get(base.id, base.slug)
         self._about.value = f'<p class="gradient-quiet">{escaped(f"{what}: {weights}")}</p>'

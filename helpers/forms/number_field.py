@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 
+from ..language import _
 from .form import OWN_WIDTH
 
 STEP = 0.1
@@ -42,7 +43,16 @@ def number_field(
         allowed = min(max(given, least), most) if given == given else least  # NaN is equal to nothing
         if allowed != given:
             field.value = allowed
-            say(f"{description} goes from {least:g} to {_short(most)}: {_short(given)} became {_short(allowed)}.")
+            say(
+                _(
+                    "{description} goes from {least:g} to {most}: {given} became {allowed}.",
+                    description=description,
+                    least=least,
+                    most=_short(most),
+                    given=_short(given),
+                    allowed=_short(allowed),
+                )
+            )
 
     field.observe(lambda change: keep(change["new"]), "value")
     return field

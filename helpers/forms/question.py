@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 
 import ipywidgets as widgets
 
-from .form import WIDE, Form, escaped
+from ..language import _
+from .form import WIDE, Form, with_code
 
 
 class QuestionForm(Form):
@@ -25,14 +26,21 @@ class QuestionForm(Form):
     def __init__(self, asks: str, choices: Mapping[str, str], judge: Callable[[str], str], name: str) -> None:
         super().__init__()
         self._text = "\n".join([asks, *(f"  {letter}  {choice}" for letter, choice in choices.items())])
-        self._name = name
-        options = [(f"{letter}  {choice}", letter) for letter, choice in choices.items()]
+        self._how = _("Run this cell to click, or say it in code: {call}", call=f'`exercises.question("{name}", "a")`')
+        self._asks = f"<p><strong>{with_code(asks)}</strong></p>"
+        self._choices = "<br>".join(f"{letter}&ensp;{with_code(choice)}" for letter, choice in choices.items())
+        # a radio button's label is text and nothing else, so there the backticks go
+        options = [(f"{letter}  {choice.replace('`', '')}", letter) for letter, choice in choices.items()]
         self.choice = widgets.RadioButtons(options=options, value=None, layout={**WIDE, "height": "auto"})
         self.choice.observe(lambda change: self._say(judge(change["new"])), "value")
-        self._show(widgets.HTML(f"<p><strong>{escaped(asks)}</strong></p>"), self.choice, self._status)
+        self._show(widgets.HTML(self._asks), self.choice, self._status)
 
     def __repr__(self) -> str:
-        return f'{self._text}\nRun this cell to click, or say it in code: exercises.question("{self._name}", "a")'
+        return f"{self._text}\n{self._how.replace('`', '')}"
+
+    def _still(self) -> str:
+        """The question as text: it needs no picture."""
+        return f"{self._asks}<p>{self._choices}</p><p>{with_code(self._how)}</p>"
 
     @property
     def value(self) -> str | None:

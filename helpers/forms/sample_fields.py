@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from ..errors import BadInput
+from ..language import _, later
 from . import samples
 from .form import OWN_WIDTH, WIDE, as_alert, escaped, wrapped
 from .samples import Pair
@@ -17,8 +18,8 @@ from .samples import Pair
 if TYPE_CHECKING:
     from gradientai import Sample
 
-TYPED, UPLOADED = "typed", "from a file"
-ALL_TOKENS, ANSWERS_ONLY = "all tokens", "answers only"
+TYPED, UPLOADED = later("typed"), later("from a file")
+ALL_TOKENS, ANSWERS_ONLY = later("all tokens"), later("answers only")
 MAX_ROWS = 30  # a file holds more
 PREVIEWED = 5
 
@@ -34,19 +35,19 @@ class SampleFields(widgets.VBox):
     def __init__(self, question: str, answer: str, template: str) -> None:
         self._uploaded: list[Pair] = []
         self._rows: list[tuple[widgets.Text, widgets.Text]] = []
-        self.source = _radio("Samples", [TYPED, UPLOADED])
-        self.template = widgets.Textarea(value=template, description="Template", rows=3, layout=WIDE)
-        self.train_on = _radio("Train on", [ALL_TOKENS, ANSWERS_ONLY])
+        self.source = _radio(_("Samples"), [TYPED, UPLOADED])
+        self.template = widgets.Textarea(value=template, description=_("Template"), rows=3, layout=WIDE)
+        self.train_on = _radio(_("Train on"), [ALL_TOKENS, ANSWERS_ONLY])
         self._row_box = widgets.VBox()
-        self._more = widgets.Button(description="Add a row")
-        self.upload = widgets.FileUpload(accept=".jsonl,.csv", description="Choose a JSONL or CSV file")
+        self._more = widgets.Button(description=_("Add a row"))
+        self.upload = widgets.FileUpload(accept=".jsonl,.csv", description=_("Choose a JSONL or CSV file"))
         self.upload.layout.width = "260px"
         self._preview = widgets.HTML()
         self.changed = widgets.IntText()  # never shown: counts changes of rows and files, for those who watch
         self.watched = [self.changed, self.source, self.template, self.train_on]
-        self._more.on_click(lambda _: self._add_row())
+        self._more.on_click(lambda button: self._add_row())
         self.upload.observe(lambda change: self._read(change["new"]), "value")
-        self.source.observe(lambda _: self._show_source(), "value")
+        self.source.observe(lambda change: self._show_source(), "value")
         super().__init__()
         self._add_row(question, answer)
         self._show_source()
@@ -63,7 +64,7 @@ class SampleFields(widgets.VBox):
         typed = [(question.value.strip(), answer.value.strip()) for question, answer in self._rows]
         for number, (question, answer) in enumerate(typed, 1):
             if bool(question) != bool(answer):
-                raise BadInput(f"Row {number} has no {'answer' if question else 'question'}: fill it in or empty it.")
+                raise BadInput(_half_filled(number, bool(question)))
         return [Pair(question, answer) for question, answer in typed if question]
 
     @property
@@ -84,11 +85,11 @@ class SampleFields(widgets.VBox):
         if len(self._rows) >= MAX_ROWS:
             return
         number = len(self._rows) + 1
-        named = ((f"Question {number}", question), (f"Answer {number}", answer))
+        named = ((_("Question {number}", number=number), question), (_("Answer {number}", number=number), answer))
         fields = tuple(widgets.Text(value=value, description=name) for name, value in named)
         for field, width in zip(fields, ("58%", "38%"), strict=True):
             field.style.description_width, field.layout.width = "initial", width
-            field.observe(lambda _: self._changed(), "value")
+            field.observe(lambda change: self._changed(), "value")
         self._rows.append(fields)
         self._row_box.children = [*self._row_box.children, widgets.HBox(fields)]
         self._more.disabled = len(self._rows) >= MAX_ROWS
@@ -115,13 +116,24 @@ class SampleFields(widgets.VBox):
         self.changed.value += 1
 
 
+def _half_filled(number: int, has_question: bool) -> str:
+    if has_question:
+        return _("Row {number} has no answer: fill it in or empty it.", number=number)
+    return _("Row {number} has no question: fill it in or empty it.", number=number)
+
+
 def _radio(description: str, options: list[str]) -> widgets.RadioButtons:
-    return widgets.RadioButtons(options=options, description=description, orientation="horizontal", style=OWN_WIDTH)
+    shown = [(_(option), option) for option in options]
+    return widgets.RadioButtons(options=shown, description=description, orientation="horizontal", style=OWN_WIDTH)
 
 
 def _table(name: str, pairs: list[Pair], note: str) -> str:
     rows = "".join(f"<tr><td>{escaped(p.question)}</td><td>{escaped(p.answer)}</td></tr>" for p in pairs[:PREVIEWED])
-    more = f", the first {PREVIEWED} of them" if len(pairs) > PREVIEWED else ""
-    caption = f"{len(pairs)} samples in {name}{more}" + (f". {note}" if note else "")
-    head = "<tr><th>question</th><th>answer</th></tr>"
+    caption = _("{count} samples in {name}", count=len(pairs), name=name)
+    if len(pairs) > PREVIEWED:
+        caption = _(
+            "{count} samples in {name}, the first {shown} of them", count=len(pairs), name=name, shown=PREVIEWED
+        )
+    caption += f". {note}" if note else ""
+    head = "<tr>" + "".join(f"<th>{name}</th>" for name in (_("question"), _("answer"))) + "</tr>"
     return f'<p role="status">{escaped(caption)}</p><table>{head}{rows}</table>'

@@ -14,6 +14,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import BadInput
+from ..language import _
 from . import spreadsheets
 
 if TYPE_CHECKING:
@@ -48,21 +49,28 @@ def read_file(name: str, content: bytes) -> list[Pair]:
         BadInput: says which lines are wrong, and how.
     """
     if len(content) > MAX_FILE_BYTES:
-        raise BadInput(f"{name} is larger than {MAX_FILE_BYTES // 1_000_000} MB: take fewer samples.")
+        raise BadInput(
+            _(
+                "{name} is larger than {most} MB: take fewer samples.",
+                name=name,
+                most=MAX_FILE_BYTES // 1_000_000,
+            )
+        )
     readers = {".jsonl": _jsonl, ".csv": _csv}
     if PurePath(name).suffix.lower() not in readers:
-        raise BadInput(f"{name} is neither .jsonl nor .csv: save the samples as one of these.")
+        raise BadInput(_("{name} is neither .jsonl nor .csv: save the samples as one of these.", name=name))
     pairs, wrong = [], []
     for line, found in readers[PurePath(name).suffix.lower()](_decoded(name, content)):
         if isinstance(found, Pair):
             pairs.append(found)
         else:
-            wrong.append(f"line {line}: {found}")
+            wrong.append(_("line {line}: {found}", line=line, found=found))
     if wrong:
-        more = f"; and {len(wrong) - MAX_NAMED_LINES} lines more" if len(wrong) > MAX_NAMED_LINES else ""
-        raise BadInput(f"{name}, {'; '.join(wrong[:MAX_NAMED_LINES])}{more}.")
+        if len(wrong) > MAX_NAMED_LINES:
+            wrong[MAX_NAMED_LINES:] = [_("and {count} lines more", count=len(wrong) - MAX_NAMED_LINES)]
+        raise BadInput(f"{name}, {'; '.join(wrong)}.")
     if not pairs:
-        raise BadInput(f"{name} has no samples: each needs a question and an answer.")
+        raise BadInput(_("{name} has no samples: each needs a question and an answer.", name=name))
     return pairs
 
 
@@ -75,7 +83,7 @@ def reading_note(name: str, content: bytes) -> str:
     """
     if _encoding(name, content) in (spreadsheets.UTF8, spreadsheets.UTF16):
         return ""
-    return "It is not in UTF-8, so look whether its letters are right; if not, save it as UTF-8."
+    return _("It is not in UTF-8, so look whether its letters are right; if not, save it as UTF-8.")
 
 
 def check_template(template: str) -> None:
@@ -85,11 +93,13 @@ def check_template(template: str) -> None:
         BadInput: says what is wrong with it.
     """
     try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
+        fields = [field for text, field, spec, kind in string.Formatter().parse(template) if field is not None]
     except ValueError as error:
-        raise BadInput(f"The template is not right: {error}; write a brace that is meant as text twice.") from None
+        raise BadInput(
+            _("The template is not right: {error}; write a brace that is meant as text twice.", error=error)
+        ) from None
     if fields != ["question"]:
-        raise BadInput("The template needs {question} in it, once, and no other braces: the question goes there.")
+        raise BadInput(_("The template needs {question} in it, once, and no other braces: the question goes there."))
 
 
 def to_samples(template: str, pairs: list[Pair], answers_only: bool) -> list[Sample]:
@@ -105,7 +115,7 @@ def to_samples(template: str, pairs: list[Pair], answers_only: bool) -> list[Sam
     """
     check_template(template)
     if not pairs:
-        raise BadInput("There is no sample yet: write a question and its answer, or upload a file.")
+        raise BadInput(_("There is no sample yet: write a question and its answer, or upload a file."))
     asked = [template.format(question=pair.question) for pair in pairs]
     if answers_only:
         return [
@@ -127,7 +137,9 @@ def _decoded(name: str, content: bytes) -> str:
         return content.decode(_encoding(name, content))
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise BadInput(f"{name}, line {line}: this is not UTF-8; save the file as UTF-8.") from None
+        raise BadInput(
+            _("{name}, line {line}: this is not UTF-8; save the file as UTF-8.", name=name, line=line)
+        ) from None
 
 
 def _jsonl(text: str) -> Iterator[tuple[int, Pair | str]]:
@@ -138,9 +150,12 @@ def _jsonl(text: str) -> Iterator[tuple[int, Pair | str]]:
         try:
             yield number, _pair(_strict_json(line))
         except _NoNumber as value:
-            yield number, f"has {str(value)[:20]}, which is no number of JSON; write it between double quotes"
+            yield (
+                number,
+                _("has {given}, which is no number of JSON; write it between double quotes", given=str(value)[:20]),
+            )
         except (ValueError, RecursionError):
-            yield number, f"is no JSON; a line looks like {EXAMPLE}"
+            yield number, _("is no JSON; a line looks like {example}", example=EXAMPLE)
 
 
 class _NoNumber(ValueError):
@@ -168,12 +183,12 @@ def _csv(text: str) -> Iterator[tuple[int, Pair | str]]:
 def _pair(entry: Any) -> Pair | str:
     """A pair, or what is wrong with the entry."""
     if not isinstance(entry, dict):
-        return f"is no object; a line looks like {EXAMPLE}"
+        return _("is no object; a line looks like {example}", example=EXAMPLE)
     for name in COLUMNS:
         if name not in entry or entry[name] is None:
-            return f"has no {name}"
+            return _("has no {name}", name=name)
         if isinstance(entry[name], (dict, list, bool)):
-            return f"its {name} is no text"
+            return _("its {name} is no text", name=name)
         if not str(entry[name]).strip():
-            return f"its {name} is empty"
+            return _("its {name} is empty", name=name)
     return Pair(str(entry["question"]).strip(), str(entry["answer"]).strip())

@@ -5,11 +5,12 @@ Called by notebooks through `helpers.forms`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
 
 from .. import token_views
+from ..language import _, later
 from .form import OWN_WIDTH, WIDE, CodeView, Form, heading, wrapped
 
 if TYPE_CHECKING:
@@ -32,23 +33,29 @@ def sampling_form(model: ModelAdapter, prompt: str = "The three best pets are") 
 class SamplingForm(Form):
     """Asks for the next tokens when its button is pressed, and draws them anew whenever a slider moves."""
 
+    seen: ClassVar[str] = later(
+        "The form for what may come next: a prompt, sliders for temperature, top-k and "
+        "top-p, and a bar chart of the ten likeliest tokens, as the model has them and as "
+        "these settings draw them."
+    )
+
     def __init__(self, model: ModelAdapter, prompt: str) -> None:
         super().__init__()
         self._model = model
         self._found: token_views.NextTokens | None = None
-        self.prompt = widgets.Text(value=prompt, description="Prompt", layout=WIDE)
-        self.temperature = _slider(widgets.FloatSlider, "Temperature", 1.0, 0.0, 2.0, 0.1)
-        self.top_k = _slider(widgets.IntSlider, "Top-k", MOST_TOP_K, 1, MOST_TOP_K, 1)
-        self.top_p = _slider(widgets.FloatSlider, "Top-p", 1.0, 0.05, 1.0, 0.05)
-        self._run = widgets.Button(description="What comes next?", button_style="primary")
+        self.prompt = widgets.Text(value=prompt, description=_("Prompt"), layout=WIDE)
+        self.temperature = _slider(widgets.FloatSlider, _("Temperature"), 1.0, 0.0, 2.0, 0.1)
+        self.top_k = _slider(widgets.IntSlider, _("Top-k"), MOST_TOP_K, 1, MOST_TOP_K, 1)
+        self.top_p = _slider(widgets.FloatSlider, _("Top-p"), 1.0, 0.05, 1.0, 0.05)
+        self._run = widgets.Button(description=_("What comes next?"), button_style="primary")
         self._chart = widgets.HTML()
         self._buttons = [self._run]
-        self._run.on_click(lambda _: self._start("Asking…", self._ask))
+        self._run.on_click(lambda button: self._start(_("Asking…"), self._ask))
         sliders = [self.temperature, self.top_k, self.top_p]
         for slider in sliders:
-            slider.observe(lambda _: self._draw(), "value")
+            slider.observe(lambda change: self._draw(), "value")
         code = CodeView(lambda: self.code, [self.prompt, *sliders])
-        title = heading("What may come next")
+        title = heading(_("What may come next"))
         self._show(title, self.prompt, wrapped(*sliders), self._run, self._status, self._chart, code)
 
     @property
@@ -64,7 +71,7 @@ class SamplingForm(Form):
 
     def _ask(self) -> str:
         if not self.prompt.value:
-            raise ValueError("The prompt is empty: write what the model should continue.")
+            raise ValueError(_("The prompt is empty: write what the model should continue."))
         self._found = token_views.next_tokens(self._model, self.prompt.value)
         self._draw()
         return ""

@@ -12,8 +12,10 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 
+from ..language import _, later
+
 UTF8, UTF16, WINDOWS, MACINTOSH = "utf-8-sig", "utf-16", "cp1252", "mac_roman"
-SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+SEPARATORS = {",": later("comma"), ";": later("semicolon"), "\t": later("tab"), "|": later("bar")}
 _SEPARATOR_LINE = re.compile(
     r'"?sep=([,;\t|])"?[,;\t|]*(\r\n|\r|\n)', re.IGNORECASE
 )  # a line for the spreadsheet alone
@@ -57,12 +59,21 @@ def rows(text: str, wanted: Sequence[str]) -> Iterator[tuple[int, dict[str, str]
         if set(wanted) <= set(names):
             twice = [name for name in wanted if names.count(name) > 1]
             if twice:
-                yield number + above, f"the first line names the column {twice[0]} twice"
+                yield number + above, _("the first line names the column {name} twice", name=twice[0])
                 return
             for number, row in found:
-                yield number + above, row if isinstance(row, str) else _cells(row, names, wanted, SEPARATORS[separator])
+                yield (
+                    number + above,
+                    row if isinstance(row, str) else _cells(row, names, wanted, _(SEPARATORS[separator])),
+                )
             return
-    yield 1 + above, f"the first line of a CSV file names its columns, and {' and '.join(wanted)} have to be among them"
+    yield (
+        1 + above,
+        _(
+            "the first line of a CSV file names its columns, and {names} have to be among them",
+            names=_(" and ").join(wanted),
+        ),
+    )
 
 
 def _numbered(text: str, separator: str) -> Iterator[tuple[int, list[str] | str]]:
@@ -75,7 +86,7 @@ def _numbered(text: str, separator: str) -> Iterator[tuple[int, list[str] | str]
         except StopIteration:
             return
         except csv.Error as error:
-            yield number, f"this row can't be read ({error})"
+            yield number, _("this row can't be read ({error})", error=error)
             return
         if any(cell.strip() for cell in row):
             yield number, row
@@ -83,12 +94,17 @@ def _numbered(text: str, separator: str) -> Iterator[tuple[int, list[str] | str]
 
 def _cells(row: list[str], names: list[str], wanted: Sequence[str], mark: str) -> dict[str, str] | str:
     """A row's cells by column, unless a text seems to have been cut at a separator that belongs to it."""
-    cut = f"a text that has a {mark} in it has to stand between double quotes"
+    cut = _("a text that has a {mark} in it has to stand between double quotes", mark=mark)
     if len(row) > len(names):
-        return f"has {len(row)} cells and the first line names {len(names)} columns; {cut}"
+        return _(
+            "has {cells} cells and the first line names {columns} columns; {cut}",
+            cells=len(row),
+            columns=len(names),
+            cut=cut,
+        )
     # Another column can take up what was cut off: then a space that no other cell begins with tells.
     later = {position: cell[0] for position, cell in enumerate(row) if position and cell.strip()}
     asked = [later.get(names.index(name)) for name in wanted]
     if " " in asked and set(later.values()) != {" "}:
-        return f"has a cell that begins with a space, as what follows a {mark} in a text; {cut}"
+        return _("has a cell that begins with a space, as what follows a {mark} in a text; {cut}", mark=mark, cut=cut)
     return dict(zip(names, row, strict=False))

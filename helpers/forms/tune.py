@@ -6,12 +6,13 @@ Called by notebooks through `helpers.forms`. `adapter_fields.py` and `sample_fie
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import ipywidgets as widgets
 
 from .. import plots
 from ..errors import BadInput, GradientError, one_sentence
+from ..language import _, later
 from . import written_code
 from .adapter_fields import AdapterFields
 from .form import OWN_WIDTH, WIDE, CodeView, Form, escaped, heading, wrapped
@@ -53,6 +54,12 @@ class FineTuneForm(Form):
 
     gradient: Gradient  # this form always has one
 
+    seen: ClassVar[str] = later(
+        "The form for fine-tunes: an adapter, a question with its right answer, the buttons "
+        "Ask and Fine-tune, a table of what was said before and after, wrong and then right, "
+        "and the loss of two calls as a falling curve."
+    )
+
     def __init__(self, gradient: Gradient, question: str, answer: str, template: str, name: str) -> None:
         super().__init__(gradient)
         self.losses: list[float] = []
@@ -61,8 +68,8 @@ class FineTuneForm(Form):
         self._stopping = threading.Event()
         self.adapter = AdapterFields(gradient, name, self._say)
         self.samples = SampleFields(question, answer, template)
-        self.question = widgets.Text(value=question, description="Question to ask", style=OWN_WIDTH, layout=WIDE)
-        self.calls = number_field("fine_tune calls", 1, (1, MAX_CALLS), self._say)
+        self.question = widgets.Text(value=question, description=_("Question to ask"), style=OWN_WIDTH, layout=WIDE)
+        self.calls = number_field(_("fine_tune calls"), 1, (1, MAX_CALLS), self._say)
         self._make_outputs()
         self._make_buttons()
         watched = [*self.adapter.watched, *self.samples.watched, self.calls, self.question]
@@ -107,20 +114,20 @@ class FineTuneForm(Form):
 
     def _make_buttons(self) -> None:
         create, delete = self.adapter.create_button, self.adapter.delete_button
-        self._ask = widgets.Button(description="Ask")
-        self._tune = widgets.Button(description="Fine-tune", button_style="primary")
-        self._stop = widgets.Button(description="Stop", disabled=True, tooltip="Ends after the call that runs")
-        create.on_click(lambda _: self._start("Making the adapter…", self.adapter.create))
-        delete.on_click(lambda _: self._start("One moment…", self.adapter.delete))
-        self._ask.on_click(lambda _: self._start("Asking…", self._ask_now))
-        self._tune.on_click(lambda _: self._begin())
-        self._stop.on_click(lambda _: self._ask_to_stop())
+        self._ask = widgets.Button(description=_("Ask"))
+        self._tune = widgets.Button(description=_("Fine-tune"), button_style="primary")
+        self._stop = widgets.Button(description=_("Stop"), disabled=True, tooltip=_("Ends after the call that runs"))
+        create.on_click(lambda button: self._start(_("Making the adapter…"), self.adapter.create))
+        delete.on_click(lambda button: self._start(_("One moment…"), self.adapter.delete))
+        self._ask.on_click(lambda button: self._start(_("Asking…"), self._ask_now))
+        self._tune.on_click(lambda button: self._begin())
+        self._stop.on_click(lambda button: self._ask_to_stop())
         self._buttons = [create, delete, self._ask, self._tune]
 
     def _lay_out(self) -> None:
         buttons = wrapped(self.calls, self._ask, self._tune, self._stop)
         asking = [self.question, buttons, self._status, self._progress, self._table, self._plot, self._code]
-        titles = map(heading, ("1 · An adapter", "2 · Samples", "3 · Ask, fine-tune, ask again"))
+        titles = map(heading, (_("1 · An adapter"), _("2 · Samples"), _("3 · Ask, fine-tune, ask again")))
         first, second, third = titles
         self._show(first, self.adapter, second, self.samples, third, *asking)
 
@@ -132,12 +139,12 @@ class FineTuneForm(Form):
     def _begin(self) -> None:
         """Starts the calls. What ended earlier ones is forgotten here, not by the work: it may begin after a close."""
         self._stopping.clear()
-        self._start("Asking before…", self._fine_tune)
+        self._start(_("Asking before…"), self._fine_tune)
 
     def _ask_to_stop(self) -> None:
         self._stopping.set()
         self._stop.disabled = True
-        self._say("Stopping after the call that runs…")
+        self._say(_("Stopping after the call that runs…"))
 
     def _ask_now(self) -> str:
         adapter = self._taken()
@@ -153,12 +160,14 @@ class FineTuneForm(Form):
         for call in range(1, calls + 1):
             if self._stopping.is_set():
                 break
-            result = self._call(adapter, samples, f"fine_tune call {call} of {calls}")
+            result = self._call(adapter, samples, _("fine_tune call {call} of {calls}", call=call, calls=calls))
             self._progress.value = call
             self._add_loss(result.sum_loss / result.number_of_trainable_tokens)
         done = self._progress.value
         self._ask_about(adapter, AFTER)
-        return f"{'Done' if done == calls else 'Stopped'}: {done} of {calls} fine_tune calls."
+        if done == calls:
+            return _("Done: {done} of {calls} fine_tune calls.", done=done, calls=calls)
+        return _("Stopped: {done} of {calls} fine_tune calls.", done=done, calls=calls)
 
     def _call(self, adapter: ModelAdapter, samples: list[Sample], what: str) -> FineTuneResponse:
         """One fine_tune call; what goes wrong says in which one."""
@@ -183,7 +192,7 @@ class FineTuneForm(Form):
         pairs = self.samples.pairs
         question = self.question.value.strip() or (pairs[0].question if pairs else "")
         if not question:
-            raise BadInput("There is nothing to ask: write a question.")
+            raise BadInput(_("There is nothing to ask: write a question."))
         prompt = self.samples.template.value.format(question=question)
         answer = adapter.complete(query=prompt, max_generated_token_count=ASK_TOKENS).generated_output
         self.answers[question, when] = answer.strip()
@@ -195,11 +204,12 @@ class FineTuneForm(Form):
 
 
 def _table(answers: dict[tuple[str, str], str]) -> str:
-    questions = dict.fromkeys(question for question, _ in answers)
-    rows = ""
+    questions = dict.fromkeys(question for question, when in answers)
+    rows, empty = "", _("(empty)")
     for question in questions:
         said = [answers.get((question, when)) for when in (BEFORE, AFTER)]
-        cells = "".join(f"<td>{escaped('' if answer is None else answer or '(empty)')}</td>" for answer in said)
+        cells = "".join(f"<td>{escaped('' if answer is None else answer or empty)}</td>" for answer in said)
         rows += f'<tr><th scope="row">{escaped(question)}</th>{cells}</tr>'
-    head = '<tr><th scope="col">question</th><th scope="col">before</th><th scope="col">after</th></tr>'
+    names = (_("question"), _("before"), _("after"))
+    head = "<tr>" + "".join(f'<th scope="col">{name}</th>' for name in names) + "</tr>"
     return f"<table>{head}{rows}</table>"

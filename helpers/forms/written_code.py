@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import sdk
 from ..endpoint import setting
 from ..environment import URL_VARIABLE, WORKSPACE_VARIABLE
+from ..language import _
 from .samples import Pair
 
 if TYPE_CHECKING:
@@ -39,14 +40,15 @@ def completion(
         arguments["auto_template"] = settings["auto_template"]
     if choices:
         arguments["choices"] = choices
-    return f"""# with the gradientai SDK
+    by_sdk, by_langchain = _("with the gradientai SDK"), _("with langchain-core")
+    return f"""# {by_sdk}
 {_client(gradient)}
 {_model(model)}
 prompt = {literal(prompt)}
 answer = model.complete(query=prompt{call})
 print(answer.generated_output)
 
-# with langchain-core
+# {by_langchain}
 from helpers import GradientLLM
 
 {_llm(gradient, literal(model.id), arguments)}
@@ -80,9 +82,10 @@ def fine_tune(
     """
     facts = "".join(f"    ({literal(pair.question)}, {literal(pair.answer)}),\n" for pair in pairs)
     inputs = "template.format(question=question) + answer"
+    by_sdk, by_langchain = _("with the gradientai SDK"), _("ask it with langchain-core")
     if answers_only:
         inputs = '[{"value": template.format(question=question), "trainable": False}, {"value": answer}]'
-    return f"""# with the gradientai SDK
+    return f"""# {by_sdk}
 {_client(gradient)}
 {_adapter(adapter, *new_adapter)}
 template = {literal(template)}
@@ -93,7 +96,7 @@ for _ in range({calls}):
     result = adapter.fine_tune(samples=samples)
     print(result.sum_loss / result.number_of_trainable_tokens)
 
-# ask it with langchain-core
+# {by_langchain}
 from helpers import GradientLLM
 from langchain_core.prompts import PromptTemplate
 

@@ -129,14 +129,41 @@ class Load:
     """How the machine is shared right now.
 
     Attributes:
-        threads: how many threads the engine computes with.
+        threads: how many threads the engine answers with.
         cores: how many cores there are for it.
         others: how many cores' worth other programs use.
+        tuners: how many processes that fine-tune are there.
     """
 
     threads: int
     cores: int
     others: float
+    tuners: int = 0
+
+
+@dataclass(frozen=True)
+class ClusterLoad(Load):
+    """How the machines of a cluster are shared, all together.
+
+    Attributes:
+        workers: how many there are right now.
+    """
+
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class Places:
+    """How much an engine works on at once.
+
+    Attributes:
+        completions: how many completions: twice as many as it computes side by side, so that one that waits for its
+            adapter to be loaded leaves its place there to others.
+        tunes: how many fine-tunes, each of another adapter.
+    """
+
+    completions: int = 16
+    tunes: int = 1
 
 
 class Engine(ABC):
@@ -156,6 +183,12 @@ class Engine(ABC):
         """Which weights an adapter was tuned on as far as its folder tells: for those of which the store does not know,
         because an earlier version of the service tuned them."""
         return None
+
+    @property
+    def places(self) -> Places:
+        """How much it works on at once. The scheduler asks whenever a request may start, and every second while one
+        waits, on the event loop: so the answer may be another one each time, and has to be there at once."""
+        return Places()
 
     @abstractmethod
     def complete(
@@ -256,21 +289,34 @@ class Engine(ABC):
         """How the machine is shared right now, or None if the engine does not know."""
         return None
 
+    @property
+    def broken(self) -> str | None:
+        """Why this engine will answer no more call, for people; None as long as it may."""
+        return None
+
     def close(self) -> None:  # noqa: B027
         """Frees what the engine holds."""
 
 
 class Tuner(Protocol):
-    """What an engine asks of whoever fine-tunes for it: `tuner/process.py` has ours, in a process of its own.
+    """What an engine asks of whoever fine-tunes for it: `tuner/pool.py` has ours, in processes of their own.
 
     An engine that tunes tokens, and not texts, makes a `TuningJob` of them; `tuner/job.py` says what is in one.
     """
+
+    @property
+    def places(self) -> int:
+        """How many fine-tunes may run at once, now."""
+
+    @property
+    def running(self) -> int:
+        """How many processes there are."""
 
     def prepare(self) -> None:
         """Gets ready, without waiting for it."""
 
     def completing(self) -> AbstractContextManager[None]:
-        """Wraps a completion: meanwhile a fine-tune leaves cores to it."""
+        """Wraps a completion: meanwhile fine-tunes leave cores to it."""
 
     def tune(self, job: TuningJob, given_up: threading.Event) -> TuningResult:
         """Runs one fine-tune; raises a refusal if it was not done, and the adapter is then as it was before.
@@ -281,4 +327,4 @@ class Tuner(Protocol):
         """
 
     def close(self) -> None:
-        """Ends at once; a fine-tune that is under way fails."""
+        """Ends at once; fine-tunes that are under way fail."""

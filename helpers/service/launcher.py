@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import signal
+import ssl
 import subprocess
 import sys
 import sysconfig
@@ -20,18 +21,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import filelock
 
 from .. import private_file
 from ..environment import LOCAL_TOKEN_VARIABLE
+from ..language import _
 
 ADDRESS_FILE = "service.json"
 OUTPUT_FILE = "service.out"  # what a started service prints, such as why it can't start; its log is another file
 IDLE_HOURS = 8
 START_SECONDS = 60  # without any progress; a download may take longer as long as it moves
 STOP_SECONDS = 15
+ANSWER_SECONDS = 5
+RESET_SECONDS = 920  # a fine-tune that runs on one of its adapters ends first
 LOG_LINES = 12
 
 
@@ -52,6 +56,8 @@ class Service:
         token: the access token it wants; any will do if it wants none. It is in no repr.
         pid: its process.
         instance: tells this run from others.
+        operator: the token of who runs it. It is in no repr.
+        certificate: the file of the one that it shows, if it speaks https.
         others: its base URLs for other machines, if it listens for them on every address of this one.
     """
 
@@ -60,17 +66,21 @@ class Service:
     pid: int
     instance: str
     others: tuple[str, ...] = ()
+    operator: str = field(default="", repr=False)
+    certificate: str | None = None
 
 
 def find(data: Path) -> Service | None:
     """The service that runs on this data folder, ready or still loading, or None."""
     try:
         known = json.loads((data / ADDRESS_FILE).read_text(encoding="utf-8"))
-        others = tuple(known.get("others", ()))  # earlier versions wrote none
-        service = Service(str(known["url"]), known["token"], known["pid"], known["instance"], others)
+        others, operator = tuple(known.get("others", ())), known.get("operator", "")  # earlier versions wrote none
+        certificate = known.get("certificate")
+        url, token = str(known["url"]), known["token"]
+        service = Service(url, token, known["pid"], known["instance"], others, operator, certificate)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    _, health = health_of(service)
+    code, health = health_of(service)
     return service if health.get("instance") == service.instance else None
 
 
@@ -96,7 +106,10 @@ def ensure(data: Path, progress: Callable[[str, float], None] = lambda what, don
                 service = _wait_for_address(data, process, token)
     except filelock.Timeout:
         raise LauncherError(
-            f"Another notebook has been starting the local service for {START_SECONDS} seconds; try again."
+            _(
+                "Another notebook has been starting the local service for {seconds} seconds; try again.",
+                seconds=START_SECONDS,
+            )
         ) from None
     _wait_until_ready(data, service, process, progress)
     return service
@@ -118,7 +131,13 @@ def stop(data: Path) -> bool:
     deadline = time.monotonic() + STOP_SECONDS
     while find(data) is not None:
         if time.monotonic() > deadline:
-            raise LauncherError(f"The local service (process {service.pid}) did not end within {STOP_SECONDS} seconds.")
+            raise LauncherError(
+                _(
+                    "The local service (process {pid}) did not end within {seconds} seconds.",
+                    pid=service.pid,
+                    seconds=STOP_SECONDS,
+                )
+            )
         time.sleep(0.1)
     remove_address(data, service.instance)  # Windows has ended it at once, and it could not do so itself
     return True
@@ -131,10 +150,21 @@ def _end(data: Path, service: Service) -> None:
     except OSError as error:
         if find(data) is not None:  # else it has ended by itself meanwhile
             reason = error.strerror or error
-            raise LauncherError(f"The local service (process {service.pid}) can't be ended: {reason}.") from None
+            raise LauncherError(
+                _("The local service (process {pid}) can't be ended: {reason}.", pid=service.pid, reason=reason)
+            ) from None
 
 
-def write_address(data: Path, url: str, token: str | None, instance: str, others: Sequence[str] = ()) -> None:
+def write_address(
+    data: Path,
+    url: str,
+    token: str | None,
+    instance: str,
+    others: Sequence[str] = (),
+    *,
+    operator: str = "",
+    certificate: Path | None = None,
+) -> None:
     """Called by the service: says where it is, in a file that only its user can read.
 
     Args:
@@ -143,9 +173,12 @@ def write_address(data: Path, url: str, token: str | None, instance: str, others
         token: the access token, or None if any will do.
         instance: tells this run from others.
         others: base URLs for other machines.
+        operator: the token of the calls that are the operator's alone.
+        certificate: what the service shows of itself over https, or None over http.
     """
     address = {"url": url, "token": token or "any-token-will-do", "pid": os.getpid(), "instance": instance}
-    address["others"] = list(others)
+    address |= {"others": list(others), "operator": operator}
+    address["certificate"] = None if certificate is None else str(certificate)
     private_file.write_json(data / ADDRESS_FILE, address)
 
 
@@ -178,13 +211,18 @@ def only_one(data: Path) -> Iterator[None]:
 def _who_runs(data: Path) -> str:
     running = find(data)
     if running is None:
-        return (
-            f"Another service, which does not answer, is using {data}: end its process, or give this one another "
-            "--data-dir."
+        return _(
+            "Another service, which does not answer, is using {data}: end its process, or give "
+            "this one another --data-dir.",
+            data=data,
         )
-    return (
-        f"Another service at {running.url} (process {running.pid}) is using {data}: use that one, end it with "
-        f'`python -m helpers.service stop --data-dir "{data}"`, or give this one another --data-dir.'
+    return _(
+        "Another service at {url} (process {pid}) is using {data}: use that one, end it with "
+        '`python -m helpers.service stop --data-dir "{data}"`, or give this one another '
+        "--data-dir.",
+        url=running.url,
+        pid=running.pid,
+        data=data,
     )
 
 
@@ -221,7 +259,13 @@ def _wait_for_address(data: Path, process: subprocess.Popen[bytes], token: str) 
         _raise_if_dead(data, process)
         if time.monotonic() > deadline:
             process.kill()
-            raise LauncherError(f"The local service did not come up within {START_SECONDS} seconds.{_log_end(data)}")
+            raise LauncherError(
+                _(
+                    "The local service did not come up within {seconds} seconds.{log}",
+                    seconds=START_SECONDS,
+                    log=_log_end(data),
+                )
+            )
         time.sleep(0.05)
     return service
 
@@ -238,22 +282,27 @@ def _wait_until_ready(
         if process is not None:
             _raise_if_dead(data, process)
         elif code is None and find(data) is None:
-            raise LauncherError(f"The local service ended while it was loading.{_log_end(data)}")
+            raise LauncherError(_("The local service ended while it was loading.{log}", log=_log_end(data)))
         doing, done = health.get("doing"), health.get("progress")
         if (doing, done) != last:
             last, deadline = (doing, done), time.monotonic() + START_SECONDS
             if doing is not None and done is not None:
-                progress(doing, done)
+                progress(_(doing), done)
         if time.monotonic() > deadline:
             raise LauncherError(
-                f"The local service has made no progress for {START_SECONDS} seconds ({doing}).{_log_end(data)}"
+                _(
+                    "The local service has made no progress for {seconds} seconds ({doing}).{log}",
+                    seconds=START_SECONDS,
+                    doing=_(str(doing)),
+                    log=_log_end(data),
+                )
             )
         time.sleep(0.1)
 
 
 def _raise_if_dead(data: Path, process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
-        raise LauncherError(f"The local service ended while it was starting.{_log_end(data)}")
+        raise LauncherError(_("The local service ended while it was starting.{log}", log=_log_end(data)))
 
 
 def _log_end(data: Path) -> str:
@@ -261,7 +310,7 @@ def _log_end(data: Path) -> str:
         lines = (data / OUTPUT_FILE).read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
     except OSError:
         return ""
-    return f" The end of its output ({data / OUTPUT_FILE}):\n" + "\n".join(lines)
+    return " " + _("The end of its output ({file}):", file=data / OUTPUT_FILE) + "\n" + "\n".join(lines)
 
 
 def health_of(service: Service) -> tuple[int | None, dict[str, Any]]:
@@ -283,11 +332,44 @@ def metrics_of(service: Service) -> str:
         return ""
 
 
+def reset(service: Service, workspace: str) -> None:
+    """Has a service delete all that a workspace has; it waits for what is running on an adapter.
+
+    Raises:
+        LauncherError: it does not do so, or says nothing in RESET_SECONDS.
+    """
+    headers = {"Authorization": f"Bearer {service.operator}"}
+    try:
+        code, body = _call(service, "DELETE", f"/workspaces/{quote(workspace, safe='')}", headers, RESET_SECONDS)
+        refused = None if code == 200 else json.loads(body)["message"]
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException) as error:
+        reason = error or type(error).__name__
+        raise LauncherError(
+            _("The service at {url} does not answer ({reason}).", url=service.url, reason=reason)
+        ) from None
+    if refused is not None:
+        raise LauncherError(refused)
+
+
 def _get(service: Service, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
-    address = urlsplit(service.url)
-    if address.hostname is None:
-        raise ValueError("the address names no host")
-    with contextlib.closing(http.client.HTTPConnection(address.hostname, address.port, timeout=5)) as connection:
-        connection.request("GET", path, headers=headers)
+    return _call(service, "GET", path, headers, ANSWER_SECONDS)
+
+
+def _call(service: Service, method: str, path: str, headers: dict[str, str], seconds: float) -> tuple[int, bytes]:
+    with contextlib.closing(_connection(service, seconds)) as connection:
+        connection.request(method, path, headers=headers)
         response = connection.getresponse()
         return response.status, response.read()
+
+
+def _connection(service: Service, seconds: float) -> http.client.HTTPConnection:
+    """To a service on this machine. One that speaks https is known by its very certificate, whatever name is in it."""
+    address = urlsplit(service.url)
+    host = address.hostname or ""
+    if address.scheme != "https":
+        return http.client.HTTPConnection(host, address.port, timeout=seconds)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it may be signed by another, whose own is not at hand
+    context.load_verify_locations(service.certificate)
+    return http.client.HTTPSConnection(host, address.port, timeout=seconds, context=context)

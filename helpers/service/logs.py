@@ -29,14 +29,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+-]+")
 _log = logging.getLogger("gradient.service")
 
 
-def configure(data: Path, quiet: bool) -> None:
+def configure(data: Path | None, quiet: bool = False) -> None:
     """Sends the process's log to the data folder, and to stderr too unless quiet.
 
     Args:
-        data: the service's data folder.
+        data: the service's data folder; None for a process that has none, a worker of a cluster.
         quiet: write to the file alone.
     """
-    handlers: list[logging.Handler] = [PrivateRotatingFile(data / LOG_FILE)]
+    handlers: list[logging.Handler] = [] if data is None else [PrivateRotatingFile(data / LOG_FILE)]
     if not quiet:
         handlers.append(logging.StreamHandler(sys.stderr))
     for handler in handlers:

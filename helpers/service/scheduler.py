@@ -3,7 +3,8 @@
 Every request, waiting or running, stands in its workspace's list. One may start when a worker of its kind is free and
 no earlier request on the same adapter is in its way: completions of an adapter run together, a fine-tune or deletion of
 it runs alone, other adapters are not held up. Of the workspaces with a request that may start, the one served longest
-ago goes first, so that two hundred requests of one learner delay another's by one turn, not by two hundred.
+ago goes first, so that two hundred requests of one learner delay another's by one turn, not by two hundred. How many
+workers there are for completions and fine-tunes the engine says; they may come and go while it runs.
 
 Engine calls block, so each runs on a worker thread while the event loop serves HTTP. Called by `calls.py`, always
 on the event loop, so that the bookkeeping here needs no locks.
@@ -17,43 +18,48 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import Enum, unique
+from enum import Enum
 from typing import TypeVar
 
+from .engine import Places
 from .refusals import Busy
 
 Result = TypeVar("Result")
 Work = Callable[[threading.Event], Result]
 
-MAX_WAITING = 256  # requests that may wait, of all workspaces together
+MAX_WAITING = 256  # requests of a kind that may wait, of all workspaces together
 WAIT_SECONDS = 300  # how long one may
+LOOK_SECONDS = 1.0  # how soon a place that the engine has more than before is taken
+MAX_THREADS = 4096  # only those are started that are needed at once: it is the engine's places that set the limit
 
 
-@unique  # equal values would be one kind under two names
 class Kind(Enum):
-    """A kind of work: how many run at once, and how many of one workspace.
+    """A kind of work; `limits` says how much of each is done at once."""
 
-    COMPLETE: twice the decoder's slots, so that one that waits for its adapter to be loaded leaves its slot to others;
-        a workspace may not take all slots, or another would wait until the longest of its answers has ended.
-    TUNE: there is one tuner process.
+    COMPLETE = "complete"
+    TUNE = "tune"
+    EMBED = "embed"
+    READ = "read"
+
+
+def limits(places: Places) -> dict[Kind, tuple[int, int]]:
+    """How many of each kind run at once, and how many of one workspace.
+
+    COMPLETE: a workspace may take three quarters of what is computed side by side, or another would wait until the
+        longest of its answers has ended.
+    TUNE: all tuners but one, for the same reason, as far as there are several.
     EMBED: one computes with all cores; another of the same workspace waits.
     READ: each reads an uploaded file, which for a PDF is a process of its own.
+
+    Args:
+        places: those that the engine has now; half of the ones for completions are computed side by side.
     """
-
-    COMPLETE = (16, 6)
-    TUNE = (1, 1)
-    EMBED = (2, 1)
-    READ = (3, 1)
-
-    @property
-    def workers(self) -> int:
-        """How many run at once."""
-        return self.value[0]
-
-    @property
-    def share(self) -> int:
-        """How many of one workspace."""
-        return self.value[1]
+    return {
+        Kind.COMPLETE: (places.completions, max(1, places.completions * 3 // 8)),
+        Kind.TUNE: (places.tunes, max(1, places.tunes - 1)),
+        Kind.EMBED: (2, 1),
+        Kind.READ: (3, 1),
+    }
 
 
 @dataclass(eq=False)
@@ -70,17 +76,21 @@ class _Request:
     def waiting(self) -> bool:
         return not self.turn.done()
 
-    def refuse(self) -> None:
-        if self.waiting:
-            self.turn.set_exception(_busy())
-
 
 class Scheduler:
-    """Runs blocking work on threads."""
+    """Runs blocking work on threads.
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(sum(kind.workers for kind in Kind), thread_name_prefix="engine")
+    Args:
+        places: how much the engine works on at once, now. Where there are fewer than before, what runs goes on.
+    """
+
+    def __init__(self, places: Callable[[], Places] = Places) -> None:
+        self._places = places
+        self._look_again: asyncio.TimerHandle | None = None
+        self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="engine")
         self._requests: dict[str, list[_Request]] = {}  # by workspace, the one served longest ago first
+        self._waiting: dict[Kind, set[_Request]] = {kind: set() for kind in Kind}
+        self._running = dict.fromkeys(Kind, 0)
 
     async def run(
         self, workspace: str, work: Work[Result], kind: Kind, adapter: str | None = None, exclusive: bool = False
@@ -100,58 +110,76 @@ class Scheduler:
         Raises:
             Busy: too much is waiting, or it has waited too long. Nothing was done.
         """
-        self._make_room(workspace)
+        self._make_room(workspace, kind)
         loop = asyncio.get_running_loop()
         request = _Request(kind, adapter, exclusive, loop.create_future())
         requests = self._requests.setdefault(workspace, [])
         requests.append(request)
-        too_long = loop.call_later(WAIT_SECONDS, request.refuse)
+        self._waiting[kind].add(request)
+        too_long = loop.call_later(WAIT_SECONDS, self._refuse, request)
         try:
             self._start_ready()
             await request.turn
             return await self._on_a_thread(work)
         finally:
             too_long.cancel()
+            self._waiting[kind].discard(request)
+            self._running[kind] -= request.started
             requests.remove(request)
             if not requests:
                 del self._requests[workspace]
             self._start_ready()
 
     def load(self) -> tuple[int, int]:
-        """How many requests run, and how many wait. It may be asked on any thread: the lists are copied first."""
-        every = [one for those in list(self._requests.values()) for one in list(those)]
-        return sum(one.started for one in every), sum(one.waiting for one in every)
+        """How many requests run, and how many wait. It may be asked on any thread."""
+        return sum(self._running.values()), sum(map(len, self._waiting.values()))
 
     def close(self) -> None:
         """Takes no more work."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _make_room(self, workspace: str) -> None:
-        """Refuses someone when all places are taken: the latest of whoever has most waiting, the newcomer included."""
-        waiting = {name: [one for one in those if one.waiting] for name, those in self._requests.items()}
-        if sum(map(len, waiting.values())) < MAX_WAITING:
+    def _make_room(self, workspace: str, kind: Kind) -> None:
+        """Refuses someone when too many wait for a kind: the latest of whoever has most waiting, the newcomer included.
+        Fine-tunes that wait in their hundreds leave answers their own places to wait."""
+        if len(self._waiting[kind]) < MAX_WAITING:
             return
+        waiting = {name: [one for one in those if one in self._waiting[kind]] for name, those in self._requests.items()}
         greediest = max(waiting, key=lambda name: len(waiting[name]), default=workspace)
         if len(waiting.get(greediest, ())) <= len(waiting.get(workspace, ())) + 1:
             raise _busy()
-        waiting[greediest][-1].refuse()
+        self._refuse(waiting[greediest][-1])
+
+    def _refuse(self, request: _Request) -> None:
+        self._waiting[request.kind].discard(request)
+        if request.waiting:
+            request.turn.set_exception(_busy())
 
     def _start_ready(self) -> None:
-        for kind in Kind:
-            while self._running(kind) < kind.workers:
-                workspace, request = self._next(kind)
+        for kind, (workers, share) in limits(self._places()).items():
+            while self._running[kind] < workers and self._waiting[kind]:
+                workspace, request = self._next(kind, share)
                 if request is None:
                     break
+                self._waiting[kind].remove(request)
+                self._running[kind] += 1
                 request.started = True
                 request.turn.set_result(None)
                 self._requests[workspace] = self._requests.pop(workspace)  # now it was served last
+        self._look_again_later()
 
-    def _running(self, kind: Kind) -> int:
-        return sum(one.started and one.kind is kind for those in self._requests.values() for one in those)
+    def _look_again_later(self) -> None:
+        """While something waits, more places may come without a request that begins or ends."""
+        if self._look_again is None and any(self._waiting.values()):
 
-    def _next(self, kind: Kind) -> tuple[str, _Request | None]:
+            def look() -> None:
+                self._look_again = None
+                self._start_ready()
+
+            self._look_again = asyncio.get_running_loop().call_later(LOOK_SECONDS, look)
+
+    def _next(self, kind: Kind, share: int) -> tuple[str, _Request | None]:
         for workspace, requests in self._requests.items():
-            if sum(one.started and one.kind is kind for one in requests) < kind.share:
+            if sum(one.started and one.kind is kind for one in requests) < share:
                 request = _first_ready(requests, kind)
                 if request is not None:
                     return workspace, request

@@ -7,6 +7,7 @@ The port is bound first, the address written for `launcher.py`, and the model lo
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import logging
 import sys
 import threading
@@ -16,12 +17,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..environment import TOKEN_VARIABLE, URL_VARIABLE
+from ..environment import URL_VARIABLE, is_loopback
 from . import launcher, logs, paths
-from .calls import Calls
+from .calls import Calls, Limits
+from .engine import Engine
 from .http.app import create_app
-from .http.serve import end_cleanly_on_signals, http_server, listen, url_of, urls_for_others
+from .http.serve import (
+    Tls,
+    allow_many_connections,
+    end_cleanly_on_signals,
+    http_server,
+    listen,
+    url_of,
+    urls_for_others,
+)
 from .http.status import Status
+from .refusals import Failed
 from .store import SET_ASIDE, Store
 
 if TYPE_CHECKING:
@@ -29,6 +40,8 @@ if TYPE_CHECKING:
 
     from .local.engine import LocalEngine
     from .local.model_files import Weights
+
+LOOK_SECONDS = 0.5  # how often it is looked whether the engine still can answer
 
 
 def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
@@ -42,7 +55,12 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
     Returns:
         Why it could not run, or None after a clean end.
     """
+    tls = None if options.tls_cert is None else Tls(options.tls_cert, options.tls_key)
+    flaw = tls and tls.flaw()
+    if flaw:
+        return flaw
     logs.configure(data, options.quiet)
+    allow_many_connections()
     status = Status()
     try:
         listening = listen(options.host, options.port)
@@ -50,9 +68,12 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
         return _no_port(options, error)
     with listening as bound:
         port = bound.getsockname()[1]
-        url, others = url_of(options.host, port), urls_for_others(options.host, port)
-        server = http_server(create_app(status, options.token, any_host=any_host))
-        launcher.write_address(data, url, options.token, status.instance, others)
+        at = (options.host, port, "http" if tls is None else "https")
+        url, others = url_of(*at), urls_for_others(*at)
+        server = http_server(create_app(status, options.token, any_host=any_host), tls)
+        launcher.write_address(
+            data, url, options.token, status.instance, others, operator=status.operator, certificate=options.tls_cert
+        )
         try:
             logs.event("start", url=url, instance=status.instance)
             failures: list[str] = []
@@ -60,6 +81,7 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
             loading = threading.Thread(target=_load, args=(options, data, ready, status, server, failures), daemon=True)
             loading.start()
             _watch_idle(options.idle_hours, status, server)
+            _watch_engine(status, server, failures)
             end_cleanly_on_signals(server)
             server.run(sockets=[bound])
             if status.calls is not None:
@@ -79,12 +101,21 @@ def _no_port(options: argparse.Namespace, error: OSError) -> str:
 
 
 def _say_ready(options: argparse.Namespace, url: str, others: list[str]) -> None:
-    """Says where the service is, and before it the token that was made for it: the only time that one is said."""
-    if options.says_token:
-        print(f"Access token for this run ({TOKEN_VARIABLE}): {options.token}", file=sys.stderr, flush=True)
+    """Says where the service is; to a room also the cell to paste, with a token if it was made: the only time that
+    one is said."""
+    cell = None if is_loopback(options.host) else partial(_cell, others[-1] if others else url)
+    if cell and options.says_token:
+        print(f"To paste, with the token of this run: {cell(options.token)}", file=sys.stderr, flush=True)
     print(f"Gradient service ready at {url}", flush=True)
     if others:
         print(f"For other machines ({URL_VARIABLE}): {' or '.join(others)}", flush=True)
+    if cell and not options.says_token:
+        print(f"To paste: {cell('THE-TOKEN')}", flush=True)
+
+
+def _cell(url: str, token: str) -> str:
+    """What each learner runs first, with a workspace of their own."""
+    return f'from helpers import connect; connect(url="{url}", token="{token}", workspace="ada")'
 
 
 def _load(
@@ -124,12 +155,22 @@ def make_calls(options: argparse.Namespace, data: Path, status: Status) -> Calls
     def progress(what: str, done: float) -> None:
         status.doing, status.progress = what, done
 
+    if options.ray:
+        require_ray()
     cache = options.cache_dir or paths.cache_dir()
     found = model_files.ensure(cache, options.model, progress)
     progress("Loading the model", 1.0)
     store = open_store(data)
-    engine = local_engine(found, cache, seed=options.seed, preload=not options.no_preload)
-    return Calls(engine, store)
+    if options.ray:
+        make = partial(engine_of_a_worker, options.cache_dir, options.model, not options.no_preload, options.tuners)
+        return Calls(cluster_engine(options, found, make, progress), store, limits_of(options))
+    engine = local_engine(found, cache, options.seed, preload=not options.no_preload, tuners=options.tuners)
+    return Calls(engine, store, limits_of(options))
+
+
+def limits_of(options: argparse.Namespace) -> Limits:
+    """What the command lets a workspace keep."""
+    return Limits(options.max_adapters, options.max_megabytes * 1_000_000)
 
 
 def open_store(data: Path) -> Store:
@@ -141,23 +182,92 @@ def open_store(data: Path) -> Store:
     return store
 
 
-def local_engine(found: Weights, cache: Path, seed: int | None = None, preload: bool = False) -> LocalEngine:
-    """llama.cpp and the tuner's process with one model, and the embedder with another, which share the cores.
+def local_engine(
+    found: Weights, cache: Path, seed: int | None = None, preload: bool = False, tuners: int = 0
+) -> LocalEngine:
+    """llama.cpp and the tuners' processes with one model, and the embedder with another, which share the cores.
 
     Args:
         found: the model's files.
         cache: folder for models, where the embedder's are or will be.
         seed, preload: as for `LocalEngine`.
+        tuners: how many there may be; 0 leaves it to the machine.
     """
-    from .local.cores import Cores  # imported while `/health` answers already
+    from .local.cores import Cores, free_memory  # imported while `/health` answers already
     from .local.embedder import Embedder
     from .local.embedder_files import EmbedderFiles
     from .local.engine import LocalEngine
-    from .tuner.process import TunerProcess
+    from .tuner.pool import TunerPool, how_many
 
-    cores = Cores()
+    cores, memory = Cores(), free_memory()
+    count = tuners or how_many(cores.limit, memory)
+    logs.event("tuners", at_most=count, cores=cores.limit, memory_mb=memory // 1_000_000)
     embedder = Embedder(EmbedderFiles(cache), lambda: cores.threads)
-    return LocalEngine(found, TunerProcess(found.folder, cores.shared), embedder, cores, seed, preload)
+    return LocalEngine(found, TunerPool(found.folder, cores.free, count), embedder, cores, seed, preload)
+
+
+def require_ray() -> None:
+    """Says how to install Ray, which `requirements.txt` has not, where it is missing.
+
+    Raises:
+        Failed: it is.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise Failed(
+            'Ray is not installed here, and --ray needs it: pip install "ray>=2.50,<3" into this environment and into '
+            "that of each machine of the cluster, then start the service again."
+        )
+
+
+def cluster_engine(
+    options: argparse.Namespace,
+    found: Weights,
+    make_engine: Callable[[], Engine],
+    progress: Callable[[str, float], None],
+) -> Engine:
+    """The engine on a Ray cluster.
+
+    Args:
+        options: those of the command.
+        found: the model's files on this machine.
+        make_engine: makes the engine of a worker, on its machine.
+        progress: told what is waited for.
+
+    Raises:
+        Failed: no such cluster, no worker in time.
+    """
+    from .cluster import on_ray
+
+    return on_ray.engine_on_ray(options.ray, options.ray_workers, found, make_engine, progress)
+
+
+def engine_of_a_worker(cache_dir: Path | None, model: Path | None, preload: bool, tuners: int) -> Engine:
+    """The engine of a worker: the local one of its machine, which gets the model first if it is not there.
+
+    Args:
+        cache_dir: folder for models, or None for that of the machine's user.
+        model: as for the command.
+        preload, tuners: as for `local_engine`.
+    """
+    from .local import model_files
+
+    cache = cache_dir or paths.cache_dir()
+    return local_engine(model_files.ensure(cache, model), cache, preload=preload, tuners=tuners)
+
+
+def _watch_engine(status: Status, server: uvicorn.Server, failures: list[str]) -> None:
+    """Ends the service when its engine can't answer any more, and not before its callers have been told so."""
+
+    def watch() -> None:
+        while not server.should_exit:
+            broken = status.calls.broken() if status.calls else None
+            if broken and not server.should_exit:
+                logs.event("broken", logging.ERROR, reason=broken)
+                failures.append(broken)
+                server.should_exit = True
+            time.sleep(LOOK_SECONDS)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _watch_idle(hours: float, status: Status, server: uvicorn.Server) -> None:

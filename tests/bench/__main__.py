@@ -1,6 +1,6 @@
 """`python -m tests.bench`: runs every benchmark, prints the table, keeps the figures.
 
-    python -m tests.bench                       all of it, about a quarter of an hour on two cores
+    python -m tests.bench                       all of it, about half an hour on two cores
     python -m tests.bench --quick               few repetitions, to see that everything works; its figures mean little
     python -m tests.bench --list                what there is
     python -m tests.bench --only lesson-facts   one of them; may be given several times

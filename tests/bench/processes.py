@@ -59,9 +59,9 @@ class Bench:
         """How many repetitions."""
         return quick if self.quick else full
 
-    def service(self, name: str, *options: str, **settings: str) -> Service:
+    def service(self, name: str, *options: str, module: str = "", **settings: str) -> Service:
         """Starts a service on the data folder of this name; see `Service`."""
-        return Service(self.folder / name, *options, **settings)
+        return Service(self.folder / name, *options, module=module, **settings)
 
     def llama(self, adapter: Path | None = None) -> Peer:
         """Bare llama.cpp with the same weights and thread count, and one adapter or none."""
@@ -128,16 +128,17 @@ class Service(_Process):
     Args:
         data: its data folder.
         options: more of the command's options.
-        settings: TUNER_SEED, TUNER_IDLE_SECONDS; with any, it runs through `adjusted_service.py`.
+        module: what is run; `waiting_service` has an engine that waits.
+        settings: for its environment; with TUNER_SEED or TUNER_IDLE_SECONDS it runs through `adjusted_service.py`.
 
     Attributes:
         ready_seconds: from the start of its process to the line that says it is ready.
     """
 
-    def __init__(self, data: Path, *options: str, **settings: str) -> None:
+    def __init__(self, data: Path, *options: str, module: str = "", **settings: str) -> None:
         data.mkdir(parents=True, exist_ok=True)
         self.data = data
-        module = "tests.bench.adjusted_service" if settings else "helpers.service"
+        module = module or ("tests.bench.adjusted_service" if settings else "helpers.service")
         command = [sys.executable, "-m", module, "--data-dir", str(data), "--token", TOKEN, "--quiet", *options]
         environment = {**os.environ, **settings, "PYTHONPATH": str(ROOT)}
         errors = data.parent / f"{data.name}.err"

@@ -18,7 +18,7 @@ import psutil
 
 from helpers.environment import TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
 
-from . import busy, embedding, learner, lesson, many, memory, retrieval, start, tuning
+from . import busy, embedding, front, learner, lesson, many, memory, retrieval, start, tuning
 from .figures import Row
 from .processes import Bench
 
@@ -57,6 +57,10 @@ BENCHMARKS = {
     "embeddings": Benchmark(embedding.embeddings, 240),
     "memory": Benchmark(memory.memory, 180),
     "retrieval": Benchmark(retrieval.ingestion, 240),
+    "front-tuners": Benchmark(front.tuners, 240),
+    "front-thirty": Benchmark(front.thirty, 120),
+    "front-learners": Benchmark(front.learners, 500),
+    "front-limit": Benchmark(front.limit, 120),
 }
 
 

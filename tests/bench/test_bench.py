@@ -13,6 +13,7 @@ from tests.bench import (
     busy,
     embedding,
     figures,
+    front,
     learner,
     lesson,
     machine,
@@ -57,7 +58,7 @@ def test_the_bench_counts_pairs_names_every_benchmark_and_writes_only_between_th
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     written = {
         function
-        for module in (start, learner, many, busy, lesson, tuning, embedding, memory, retrieval)
+        for module in (start, learner, many, busy, lesson, tuning, embedding, memory, retrieval, front)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }

@@ -18,7 +18,7 @@ from tests.browser.lab import Lab, NotebookPage, browser_path, flags
 from tests.stub.plugin import TOKEN, environment
 from tests.stub.recorded_engine import RecordedEngine, load_recordings
 from tests.stub.server import ThreadedServer
-from tests.support.notebooks import FILES, FOLDER, read, tags
+from tests.support.notebooks import FOLDER, read, tags
 
 HOW_TO_GET_ONE = (
     "The browser tests need Chromium or Chrome and Playwright: `pip install playwright==1.65.2`, and the package "
@@ -43,7 +43,7 @@ class Stub:
 
     def __init__(self, data: Path) -> None:
         recorded = load_recordings()
-        self.engine = UnhurriedEngine(recorded._recordings, recorded.weights_name)
+        self.engine = UnhurriedEngine(recorded.recordings, recorded.weights_name)
         self.server = ThreadedServer(self.engine, data, TOKEN).start()
         self.environment = {**os.environ, **environment(self.server.url, data)}
 
@@ -134,12 +134,7 @@ def cells(page, lab, request) -> Callable[..., NotebookPage]:
     """Opens a new notebook of the given cells and runs them."""
 
     def run(*sources: str, lab: Lab = lab) -> NotebookPage:
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-        notebook.metadata = read(FILES[0]).metadata  # names the kernel, so that no one is asked to choose one
         name = f"{request.node.name[:60].replace('[', '-').replace(']', '')}.ipynb"
-        nbformat.write(notebook, lab.folder / name)
-        opened = NotebookPage(page, lab, name)
-        opened.run_all()
-        return opened
+        return NotebookPage.of_cells(page, lab, name, *sources)
 
     return run

@@ -1,6 +1,7 @@
 """JupyterLab and a browser for tests: a server of its own settings, and a notebook opened, run and clicked in Chromium.
 
-Used by `conftest.py` in this folder. Playwright's own browsers are not needed: Chromium or Chrome as the system has it.
+Used by `conftest.py`, the tests and `pictures.py` in this folder. Playwright's own browsers are not needed: Chromium or
+Chrome as the system has it.
 """
 
 from __future__ import annotations
@@ -15,14 +16,29 @@ import time
 import urllib.request
 from pathlib import Path
 
-from tests.support.notebooks import ROOT
+import nbformat
+
+from tests.support.notebooks import FILES, ROOT, read
 
 try:
     from playwright.sync_api import expect
 except ModuleNotFoundError:
     expect = None  # then the fixture `browser` skips every test that would use it
 
-__all__ = ["Lab", "NotebookPage", "browser_path", "expect", "flags"]
+__all__ = [
+    "Lab",
+    "NotebookPage",
+    "alert",
+    "browser_path",
+    "choose_file",
+    "expect",
+    "field",
+    "flags",
+    "press",
+    "status",
+    "type_number",
+    "write_settings",
+]
 
 ARTIFACTS = ROOT / ".artifacts"
 START_SECONDS = 60
@@ -54,6 +70,14 @@ def flags() -> list[str]:
     return [*FLAGS, *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
 
 
+def write_settings(folder: Path) -> None:
+    """JupyterLab's own settings, where it looks for those of its user."""
+    for name, values in SETTINGS.items():
+        path = folder / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values), encoding="utf-8")
+
+
 class Lab:
     """A JupyterLab server on a folder.
 
@@ -66,10 +90,7 @@ class Lab:
         self.folder = folder
         self._token = secrets.token_urlsafe(16)
         own = folder.parent / "jupyter"
-        for name, values in SETTINGS.items():
-            path = own / "settings" / f"{name}.jupyterlab-settings"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(values), encoding="utf-8")
+        write_settings(own / "settings")
         folders = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
         folders |= {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
         environment = {**environment, **{name: str(own / value) for name, value in folders.items()}}
@@ -123,15 +144,35 @@ class NotebookPage:
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=START_SECONDS * 1000)
         self._wait_for_kernel()
 
+    @classmethod
+    def of_cells(cls, page, lab: Lab, name: str, *sources: str) -> NotebookPage:
+        """Opens a new notebook of the given code cells and runs them."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+        notebook.metadata = read(FILES[0]).metadata  # names the kernel, so that no one is asked to choose one
+        nbformat.write(notebook, lab.folder / name)
+        opened = cls(page, lab, name)
+        opened.run_all()
+        return opened
+
     def run_all(self, seconds: float = RUN_SECONDS) -> None:
         """Runs all cells and waits until the last one has run."""
+        self.start_all()
+        self.wait_for_all(seconds)
+
+    def start_all(self) -> None:
+        """Starts all cells."""
         self._command("notebook:run-all-cells")
-        last = self.page.locator(".jp-CodeCell").last.locator(".jp-InputPrompt")
-        self._until(
-            lambda: self.failed() or last.inner_text().strip("[]: ").isdigit(), seconds, "the last cell has run"
-        )
+
+    def wait_for_all(self, seconds: float = RUN_SECONDS) -> None:
+        """Waits until the last cell has run; each of the cells must have succeeded."""
+        self._until(self.ended, seconds, "the last cell has run")
         assert not self.failed(), self._text()
         self._wait_for_kernel()
+
+    def ended(self) -> bool:
+        """Whether the last cell has run, or one has failed."""
+        last = self.page.locator(".jp-CodeCell").last.locator(".jp-InputPrompt")
+        return self.failed() or last.inner_text().strip("[]: ").isdigit()
 
     def run_cell(self, number: int) -> None:
         """Runs one code cell again; it is counted from 0."""
@@ -195,3 +236,37 @@ class NotebookPage:
 
     def _text(self) -> str:
         return self.page.locator(".jp-Notebook").inner_text()[-2000:]
+
+
+def press(form, name: str) -> None:
+    """Clicks the form's button of this name."""
+    form.get_by_role("button", name=name, exact=True).first.click()
+
+
+def field(form, label: str):
+    """The form's field of this label."""
+    return form.get_by_label(label, exact=True)
+
+
+def type_number(form, label: str, number: str) -> None:
+    """Types as a person does: a number field sends what it holds when it is left."""
+    field(form, label).click(click_count=3)
+    form.page.keyboard.type(number)
+    form.page.keyboard.press("Tab")
+
+
+def choose_file(form, path) -> None:
+    """Gives a file to the form's upload button."""
+    with form.page.expect_file_chooser() as chooser:
+        form.locator(".widget-upload").click()
+    chooser.value.set_files(path)
+
+
+def status(form):
+    """The form's own line about its last work: the last on the form, after those of the parts in it."""
+    return form.locator('[role="status"], [role="alert"]').last
+
+
+def alert(form):
+    """What the form says is wrong."""
+    return form.get_by_role("alert")

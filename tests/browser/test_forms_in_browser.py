@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.browser.lab import expect
+from tests.browser.lab import alert, choose_file, expect, field, press, status, type_number
 from tests.stub.clicks import CHOICES, CSV, CSV_NAME, CSV_QUESTION, QUESTION, REVIEW, RIGHT
 
 pytestmark = pytest.mark.browser
@@ -17,36 +17,6 @@ CONNECT = "from helpers import connect, forms\ngradient = connect()"
 COMPLETION = f"form = forms.completion_form(gradient, 'Question: {QUESTION}\\n\\nAnswer: ')\nform"
 FINE_TUNE = f"form = forms.fine_tune_form(gradient, {QUESTION!r}, {RIGHT!r})\nform"
 LESSONS = ["01_setup.ipynb", "02_chaining.ipynb", "03_fine_tuning.ipynb"]
-
-
-def press(form, name: str) -> None:
-    form.get_by_role("button", name=name, exact=True).first.click()
-
-
-def field(form, label: str):
-    return form.get_by_label(label, exact=True)
-
-
-def type_number(form, label: str, number: str) -> None:
-    """Types as a person does: a number field sends what it holds when it is left."""
-    field(form, label).click(click_count=3)
-    form.page.keyboard.type(number)
-    form.page.keyboard.press("Tab")
-
-
-def choose_file(form, path) -> None:
-    with form.page.expect_file_chooser() as chooser:
-        form.locator(".widget-upload").click()
-    chooser.value.set_files(path)
-
-
-def status(form):
-    """The form's own line about its last work: the last on the form, after those of the parts in it."""
-    return form.locator('[role="status"], [role="alert"]').last
-
-
-def alert(form):
-    return form.get_by_role("alert")
 
 
 @pytest.mark.parametrize("name", LESSONS)

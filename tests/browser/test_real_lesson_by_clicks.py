@@ -7,8 +7,7 @@ import re
 
 import pytest
 
-from tests.browser.lab import NotebookPage, expect
-from tests.browser.test_forms_in_browser import choose_file, field, press, status, type_number
+from tests.browser.lab import NotebookPage, choose_file, expect, field, press, status, type_number
 from tests.conftest import TOKEN
 from tests.stub.plugin import environment
 from tests.support.notebooks import FOLDER

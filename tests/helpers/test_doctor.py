@@ -369,6 +369,19 @@ def test_a_data_folder_that_cannot_be_written_fails(read_only):
     assert_fails(doctor.service(), "Permission denied", DATA_DIR_VARIABLE)
 
 
+def test_who_uses_a_rooms_service_is_promised_no_service_and_no_download_of_their_own(monkeypatch):
+    give_room(monkeypatch, 500_000_000)
+    rooms = {URL_VARIABLE: "http://room:8080/api", TOKEN_VARIABLE: TOKEN, WORKSPACE_VARIABLE: WORKSPACE}
+    for name, value in rooms.items():
+        monkeypatch.setenv(name, value)
+    assert_ok(doctor.service(), "not needed here")
+    assert_ok(doctor.model_cache(), "not needed here")
+    assert_ok(doctor.disk(), "500 MB free")
+    monkeypatch.setattr(connection, "_set_by_us", rooms)
+    assert_ok(doctor.service(), "connect() starts it")
+    assert_ok(doctor.model_cache(), "connect() will download")
+
+
 # --- port, widgets, credentials ---
 
 

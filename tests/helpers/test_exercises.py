@@ -222,7 +222,7 @@ def test_what_was_kept_is_counted_strictly(base, learned):
     assert exercises.attempt("keep", [{"inputs": "x"}], base)[0] is True
     learned.update({"What is 1 + 1?": "1 + 1 is 3.", "What colour is the sky?": "The sky!"})
     assert "4 of 6" in exercises.attempt("keep", [{"inputs": "x"}], base)[1]
-    assert "mix others in" in exercises.attempt("keep", [{"inputs": "What is 1 + 1? 2"}], base)[1]
+    assert "leave it out" in exercises.attempt("keep", [{"inputs": "What is 1 + 1? 2"}], base)[1]
 
 
 def test_progress_counts_what_was_solved_and_says_what_is_left(base, obliging, capsys):

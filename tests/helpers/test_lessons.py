@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,19 @@ def test_a_copy_has_all_that_the_lessons_need_and_changes_nothing(tmp_path):
         copy_lessons(folder)
     assert (folder / "README.md").read_text(encoding="utf-8") == "mine"
     assert (FOLDER / "README.md").read_text(encoding="utf-8") != "mine"
+
+
+def test_a_copy_that_is_interrupted_can_be_made_again(tmp_path, monkeypatch):
+    def breaks(folder: str, names: list[str]) -> set[str]:
+        if Path(folder) != FOLDER:  # the first of the inner folders, when something is there already
+            raise KeyboardInterrupt
+        return set()
+
+    monkeypatch.setattr(shutil, "ignore_patterns", lambda *_: breaks)
+    with pytest.raises(KeyboardInterrupt):
+        copy_lessons(tmp_path / "mine")
+    monkeypatch.undo()
+    assert copy_lessons(tmp_path / "mine") == tmp_path / "mine"
 
 
 def test_the_command_says_how_to_open_the_copy_and_refuses_in_a_sentence(tmp_path):

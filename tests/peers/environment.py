@@ -51,16 +51,19 @@ def python(requirements: Path = REQUIREMENTS) -> Path:
     return _interpreter(_home(requirements))
 
 
-def node() -> tuple[Path, Path]:
-    """Node and the folder of the packages that package.json pins; the first call installs them.
+def node(pins: Path = NODE_PACKAGES) -> tuple[Path, Path]:
+    """Node and the folder of packages; the first call installs them.
+
+    Args:
+        pins: what package.json is to npm.
 
     Raises:
         Unavailable: there is no Node, or they can't be installed here.
     """
     found = shutil.which("node")
     if found is None or shutil.which("npm") is None:
-        raise Unavailable("There is no Node here to run its clients: install nodejs and npm.")
-    return Path(found), _home(NODE_PACKAGES) / "node_modules"
+        raise Unavailable("There is no Node here to run what is made for it: install nodejs and npm.")
+    return Path(found), _home(pins) / "node_modules"
 
 
 def _home(pins: Path) -> Path:
@@ -78,13 +81,13 @@ def _interpreter(home: Path) -> Path:
 def _made(pins: Path) -> Path | Unavailable:
     """An environment's folder, made unless it is there, or why that can't be."""
     key = hashlib.sha256(pins.read_bytes()).hexdigest()[:8]
-    kind = "node" if pins == NODE_PACKAGES else f"{sys.version_info[0]}.{sys.version_info[1]}"
+    kind = "node" if pins.suffix == ".json" else f"{sys.version_info[0]}.{sys.version_info[1]}"
     home = paths.cache_dir() / f"peers-{kind}-{key}"
     home.parent.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(f"{home}.lock", timeout=INSTALL_SECONDS):
             if not (home / DONE).exists():
-                (_install_node if pins == NODE_PACKAGES else _install_python)(home, pins)
+                (_install_node if pins.suffix == ".json" else _install_python)(home, pins)
                 (home / DONE).touch()
     except subprocess.TimeoutExpired:
         return Unavailable(f"Installing the peers of {pins.name} took longer than {INSTALL_SECONDS // 60} minutes.")
@@ -102,7 +105,7 @@ def _install_python(home: Path, requirements: Path) -> None:
 def _install_node(home: Path, packages: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
-    shutil.copy(packages, home)
+    shutil.copy(packages, home / "package.json")
     # LangChain's optional peers contradict each other, so npm must not look at peers at all
     quietly = ("--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--legacy-peer-deps")
     _install(shutil.which("npm"), "install", *quietly, "--fetch-retries=1", "--prefix", home)

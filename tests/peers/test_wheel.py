@@ -34,7 +34,7 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
 @pytest.mark.peers
 def test_a_new_folder_is_installed_and_nothing_is_left_out(wheel):
     there = {Path(name) for name in wheel.namelist()}
-    written = {path.relative_to(ROOT) for path in (ROOT / "helpers").rglob("*.py")}
+    written = {path.relative_to(ROOT) for kind in ("*.py", "*.mo") for path in (ROOT / "helpers").rglob(kind)}
     assert written <= there
     assert {Path("helpers/a_new_room/__init__.py"), Path("helpers/py.typed")} <= there
 

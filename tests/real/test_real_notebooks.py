@@ -11,7 +11,7 @@ from helpers import exercises
 from helpers.service.catalog import ALL_MODELS
 from tests.conftest import TOKEN
 from tests.lessons import LESSONS
-from tests.stub.record import execute
+from tests.stub.kernels import execute
 from tests.support.notebooks import FOLDER, read, solutions
 
 pytestmark = pytest.mark.model

@@ -15,8 +15,8 @@ from helpers.service.local.embedder_files import EmbedderFiles
 from helpers.service.local.engine import LocalEngine
 from helpers.service.local.model_files import Weights
 from helpers.service.refusals import CallerGone, NothingToLearn, TooLong
-from helpers.service.tuner.job import Ended, TuningResult
-from helpers.service.tuner.process import TunerProcess
+from helpers.service.tuner.job import Ended, Signals, TuningResult
+from helpers.service.tuner.pool import TunerPool
 
 NEVER = threading.Event()
 TEMPLATED = "user: {}"
@@ -51,11 +51,11 @@ class ScriptedDecoder:
         pass
 
 
-class ScriptedTuner(TunerProcess):
+class ScriptedTuner(TunerPool):
     """Takes jobs and does nothing."""
 
     def __init__(self) -> None:
-        super().__init__(Path("folder"), None)
+        super().__init__(Path("folder"), Signals.alone().free, 1)
         self.jobs = []
 
     def tune(self, job, given_up) -> TuningResult:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -42,6 +44,7 @@ class Machine:
         (4, 2.2, 2),
         (8, 1.0, 7),
         (8, 9, 1),
+        (32, 10, 8),
     ],
 )
 def test_threads_are_the_cores_that_others_leave_and_never_none(cores_, others, threads):
@@ -111,14 +114,34 @@ def test_a_real_neighbour_is_seen_and_our_own_work_is_not():
     ],
 )
 def test_a_containers_limit_counts_as_the_number_of_cores(tmp_path, monkeypatch, line, files, granted):
-    (tmp_path / "own").write_text(f"{line}\n")
+    in_a_container(line, files, tmp_path, monkeypatch)
+    assert list(cores._granted()) == granted
+    assert cores.limit() <= max(1, *map(int, granted), 0) if granted else cores.limit() >= 1
+
+
+@pytest.mark.parametrize(
+    ("line", "files", "free"),
+    [
+        ("0::/box/inner", {"box/inner/memory.max": "max", "box/memory.max": "1000"}, 1000),
+        ("9:memory:/box", {"memory/box/memory.limit_in_bytes": "2000"}, 2000),
+        ("0::/box", {"box/memory.max": "9223372036854771712"}, 5000),
+        ("4:cpu,cpuacct:/box", {"cpu,cpuacct/box/memory.max": "1000"}, 5000),
+    ],
+)
+def test_a_containers_limit_of_memory_counts_where_less_is_free_in_it(tmp_path, monkeypatch, line, files, free):
+    in_a_container(line, files, tmp_path, monkeypatch)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=5000))
+    assert cores.free_memory() == free
+
+
+def in_a_container(line: str, files: dict[str, str], folder: Path, monkeypatch) -> None:
+    """Lets the system say that this process is in control groups of which there are these files."""
+    (folder / "own").write_text(f"{line}\n")
     for name, text in files.items():
-        path = tmp_path / "groups" / name
+        path = folder / "groups" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         if name.endswith("quota_us"):
             path.with_name("cpu.cfs_period_us").write_text("100000")
-    monkeypatch.setattr(cores, "CGROUPS", tmp_path / "groups")
-    monkeypatch.setattr(cores, "OWN_CGROUPS", tmp_path / "own")
-    assert list(cores._granted()) == granted
-    assert cores.limit() <= max(1, *map(int, granted), 0) if granted else cores.limit() >= 1
+    monkeypatch.setattr(cores, "CGROUPS", folder / "groups")
+    monkeypatch.setattr(cores, "OWN_CGROUPS", folder / "own")

@@ -40,7 +40,7 @@ def full(server, engine, monkeypatch, waiting):
     """A service that is really full: every worker works and every place is taken, until the test lets go."""
     monkeypatch.setattr(scheduler, "MAX_WAITING", 4)
     engine.complete_seconds = 60.0
-    workers = scheduler.Kind.COMPLETE.workers
+    workers = engine.places.completions
     clients = []
     for number in range(workers + 4):  # each its own workspace, so that no one is greedier than another
         clients.append(send(server, "POST", COMPLETE, {"query": "q"}, f"w{number}"))
@@ -152,16 +152,17 @@ def test_two_hundred_requests_of_one_learner_do_not_starve_the_other_29(server, 
 
 def test_a_client_that_hangs_up_while_it_waits_leaves_the_queue(server, engine, waiting, monkeypatch):
     engine.complete_seconds = 60.0
-    running = [send(server, "POST", COMPLETE, {"query": "runs"}) for _ in range(scheduler.Kind.COMPLETE.share)]
+    _, share = scheduler.limits(engine.places)[scheduler.Kind.COMPLETE]
+    running = [send(server, "POST", COMPLETE, {"query": "runs"}) for _ in range(share)]
     queued = send(server, "POST", COMPLETE, {"query": "waits"})
-    wait_until(lambda: waiting() == scheduler.Kind.COMPLETE.share + 1)
+    wait_until(lambda: waiting() == share + 1)
     queued.close()
-    wait_until(lambda: waiting() == scheduler.Kind.COMPLETE.share)
+    wait_until(lambda: waiting() == share)
     assert all(request.prompt == "runs" for request, _, _ in engine.requests)
     for one in running:
         one.close()
     wait_until(lambda: waiting() == 0)
-    assert engine.given_up == scheduler.Kind.COMPLETE.share  # what ran was ended too, long before its minute was over
+    assert engine.given_up == share  # what ran was ended too, long before its minute was over
 
 
 def test_a_fine_tune_whose_client_hangs_up_changes_nothing(server, engine, waiting):

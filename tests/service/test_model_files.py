@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from gguf import GGUFWriter
 
-from helpers.service.local import model_files, wheel_files
+from helpers.service.local import gguf_convert, model_files, wheel_files
 from helpers.service.local.wheel_files import WeightsError
 
 CONTENT = b"a model" * 1000
@@ -152,6 +152,17 @@ def test_a_file_that_is_no_gguf_is_said_so(tmp_path):
     file.write_bytes(b"not a model")
     with pytest.raises(WeightsError, match=r"file\.gguf can't be used"):
         model_files.ensure(tmp_path / "cache", file)
+
+
+def test_what_was_converted_can_be_read_by_all_who_may_read_the_cache(tmp_path, monkeypatch):
+    def write(gguf, folder, progress):
+        (folder / "model.safetensors").touch()
+
+    monkeypatch.setattr(gguf_convert, "write_huggingface", write)
+    folder = tmp_path / "cache" / "a-model" / "huggingface-2"
+    model_files.convert(tmp_path / "a-model.gguf", folder)
+    modes = {path.stat().st_mode for path in (folder, folder.parent, folder.parent.parent)}
+    assert len(modes) == 1
 
 
 def test_a_gguf_that_does_not_describe_its_model_is_said_so(tmp_path):

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from helpers.service import scheduler
+from helpers.service.engine import Places
 from helpers.service.refusals import Busy
 from helpers.service.scheduler import Kind, Scheduler
 
@@ -17,10 +18,11 @@ TURNS = 5  # of the event loop: more than what was begun or cancelled on it need
 
 
 class Story:
-    """A scheduler whose work is held until the test lets it go, and what has started and was given up so far."""
+    """A scheduler whose work is held until the test lets it go: what has started, what was given up, its places."""
 
-    def __init__(self) -> None:
-        self.subject = Scheduler()
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.subject = Scheduler(lambda: self.places)
         self.started: list[str] = []
         self.given_up: list[str] = []
         self._gates: dict[str, threading.Event] = {}
@@ -68,16 +70,17 @@ class Story:
             await asyncio.sleep(0)
 
     def end(self) -> None:
+        self.started, self.given_up = [], []  # what a story has returned stays as it is
         for gate in self._gates.values():
             gate.set()
         self.subject.close()
 
 
-def run(story):
+def run(story, places=Places()):  # noqa: B008 - it is frozen
     """Runs an async story, within a minute."""
 
     async def bounded():
-        told = Story()
+        told = Story(places)
         try:
             return await asyncio.wait_for(story(told), 60)
         finally:
@@ -86,15 +89,7 @@ def run(story):
     return asyncio.run(bounded())
 
 
-@pytest.fixture
-def one_worker(monkeypatch):
-    """One answer at a time, and none kept free."""
-    workers(monkeypatch, 1, 1)
-
-
-def workers(monkeypatch, number: int, share: int) -> None:
-    monkeypatch.setattr(Kind, "workers", property(lambda kind: number if kind is Kind.COMPLETE else 1))
-    monkeypatch.setattr(Kind, "share", property(lambda kind: share if kind is Kind.COMPLETE else 1))
+ONE_WORKER = Places(completions=1, tunes=1)
 
 
 def test_completions_of_one_adapter_run_together():
@@ -150,7 +145,7 @@ def test_fine_tunes_that_wait_for_the_tuner_hold_no_worker_of_the_answers():
     assert run(story) == (16, ["tune 0"])
 
 
-def test_two_hundred_requests_of_one_delay_another_by_one_turn(one_worker):
+def test_two_hundred_requests_of_one_delay_another_by_one_turn():
     async def story(told):
         for number in range(200):
             told.request(f"greedy {number}", "greedy")
@@ -162,7 +157,7 @@ def test_two_hundred_requests_of_one_delay_another_by_one_turn(one_worker):
         return told.started[:32]
 
     expected = ["greedy 0", "greedy 1", *(f"learner {number}" for number in range(29)), "greedy 2"]
-    assert run(story) == expected
+    assert run(story, ONE_WORKER) == expected
 
 
 def test_fine_tunes_are_fair_by_workspace_too():
@@ -178,20 +173,73 @@ def test_fine_tunes_are_fair_by_workspace_too():
     assert run(story) == ["greedy 0", "greedy 1", "learner", "greedy 2"]
 
 
-def test_one_workspace_can_not_take_every_worker(monkeypatch):
-    workers(monkeypatch, 4, 3)
-
+@pytest.mark.parametrize(
+    ("kind", "places", "share"),
+    [
+        (Kind.COMPLETE, Places(completions=8), 3),
+        (Kind.TUNE, Places(tunes=4), 3),
+        (Kind.TUNE, Places(tunes=2), 1),
+    ],
+)
+def test_one_workspace_can_not_take_every_worker(kind, places, share):
     async def story(told):
         for number in range(10):
-            told.request(f"greedy {number}", "greedy")
-        told.request("learner", "learner")
+            told.request(f"greedy {number}", "greedy", kind, f"a{number}", exclusive=True)
+        told.request("learner", "learner", kind, "b", exclusive=True)
         await told.settled()
         return sorted(told.started)  # each says so on a thread of its own
 
-    assert run(story) == ["greedy 0", "greedy 1", "greedy 2", "learner"]
+    assert run(story, places) == [*(f"greedy {number}" for number in range(share)), "learner"]
 
 
-def test_past_the_bound_the_newcomer_is_refused_with_a_time_to_retry(one_worker, monkeypatch):
+def test_sixteen_fine_tunes_of_sixteen_adapters_run_at_once_and_never_two_on_one():
+    async def story(told):
+        for turn in range(2):
+            for number in range(16):
+                told.request(f"{number} {turn}", f"w{number}", Kind.TUNE, f"a{number}", exclusive=True)
+        await told.settled()
+        first = sorted(told.started)
+        await told.let_go(*(f"{number} 0" for number in range(4)))
+        return first, sorted(told.started[16:])
+
+    first, then = run(story, Places(tunes=16))
+    assert first == sorted(f"{number} 0" for number in range(16))
+    assert then == [f"{number} 1" for number in range(4)]
+
+
+def test_places_that_come_while_requests_wait_are_taken_and_those_that_go_end_nothing(monkeypatch):
+    monkeypatch.setattr(scheduler, "LOOK_SECONDS", 0.005)
+
+    async def story(told):
+        for number in range(6):
+            told.request(f"{number}", f"w{number}", Kind.TUNE, f"a{number}", exclusive=True)
+        seen = []
+        for tunes, started in ((0, 0), (2, 2), (4, 4), (1, 4)):
+            told.places = Places(tunes=tunes)
+            while len(told.started) < started:  # the scheduler looks now and then
+                await asyncio.sleep(0.001)
+            await told.settled()
+            seen.append(len(told.started))
+        await told.let_go("0", "1", "2")
+        seen.append(len(told.started))
+        await told.let_go("3")
+        return [*seen, len(told.started)]
+
+    assert run(story) == [0, 2, 4, 4, 4, 5]
+
+
+def test_what_waits_for_an_engine_without_places_is_refused_in_time(monkeypatch):
+    monkeypatch.setattr(scheduler, "WAIT_SECONDS", 0.02)
+
+    async def story(told):
+        with pytest.raises(Busy):
+            await told.request("tune", "w", Kind.TUNE, "a", exclusive=True)
+        return told.started
+
+    assert run(story, Places(tunes=0)) == []
+
+
+def test_past_the_bound_the_newcomer_is_refused_with_a_time_to_retry(monkeypatch):
     monkeypatch.setattr(scheduler, "MAX_WAITING", 3)
 
     async def story(told):
@@ -202,12 +250,30 @@ def test_past_the_bound_the_newcomer_is_refused_with_a_time_to_retry(one_worker,
             await told.request("one too many", "w")
         return refusal.value
 
-    refusal = run(story)
+    refusal = run(story, ONE_WORKER)
     assert refusal.retry_after_seconds == 2
     assert "nothing was done" in refusal.message
 
 
-def test_when_all_places_are_taken_the_greediest_gives_one_up(one_worker, monkeypatch):
+def test_fine_tunes_that_wait_in_their_hundreds_leave_answers_their_places_to_wait(monkeypatch):
+    monkeypatch.setattr(scheduler, "MAX_WAITING", 3)
+
+    async def story(told):
+        for number in range(4):
+            told.request(f"tune {number}", f"w{number}", Kind.TUNE, f"a{number}", exclusive=True)
+        for number in range(4):
+            told.request(f"answer {number}", f"w{number}")
+        await told.settled()
+        with pytest.raises(Busy):
+            await told.request("one fine-tune too many", "w", Kind.TUNE, "b", exclusive=True)
+        seen = told.subject.load()
+        await told.let_go("answer 0", "answer 1", "answer 2", "answer 3")
+        return seen, [name for name in told.started if "answer" in name], told.subject.load()
+
+    assert run(story, ONE_WORKER) == ((2, 6), [f"answer {number}" for number in range(4)], (1, 3))
+
+
+def test_when_all_places_are_taken_the_greediest_gives_one_up(monkeypatch):
     monkeypatch.setattr(scheduler, "MAX_WAITING", 6)
 
     async def story(told):
@@ -219,10 +285,10 @@ def test_when_all_places_are_taken_the_greediest_gives_one_up(one_worker, monkey
         assert all(isinstance(task.exception(), Busy) for task in refused)
         return len(refused), refused == greedy[3:], any(task.done() for task in learners)
 
-    assert run(story) == (4, True, False)
+    assert run(story, ONE_WORKER) == (4, True, False)
 
 
-def test_who_waits_too_long_is_refused(one_worker, monkeypatch):
+def test_who_waits_too_long_is_refused(monkeypatch):
     monkeypatch.setattr(scheduler, "WAIT_SECONDS", 0.02)
 
     async def story(told):
@@ -232,7 +298,7 @@ def test_who_waits_too_long_is_refused(one_worker, monkeypatch):
         await told.let_go("long")
         return told.started
 
-    assert run(story) == ["long"]
+    assert run(story, ONE_WORKER) == ["long"]
 
 
 def test_one_who_gives_up_waiting_leaves_the_queue_and_holds_up_no_one():
@@ -262,7 +328,7 @@ def test_a_cancelled_caller_keeps_its_turn_until_the_work_was_told_and_has_ended
     assert run(story) == (True, ["tune"], True, ["tune", "after"])
 
 
-def test_cancelled_and_started_at_once_loses_no_worker(one_worker):
+def test_cancelled_and_started_at_once_loses_no_worker():
     async def story(told):
         first, second = told.request("first", "w"), told.request("second", "x")
         await told.settled()
@@ -275,10 +341,10 @@ def test_cancelled_and_started_at_once_loses_no_worker(one_worker):
         await told.settled()
         return "third" in told.started
 
-    assert run(story) is True
+    assert run(story, ONE_WORKER) is True
 
 
-def test_an_exception_of_the_work_reaches_the_caller_and_frees_the_worker(one_worker):
+def test_an_exception_of_the_work_reaches_the_caller_and_frees_the_worker():
     async def story(told):
         broken = told.request("broken", "w", raising=OSError(28, "No space left on device"))
         await told.settled()
@@ -289,7 +355,7 @@ def test_an_exception_of_the_work_reaches_the_caller_and_frees_the_worker(one_wo
         await told.settled()
         return told.started
 
-    assert run(story) == ["broken", "next"]
+    assert run(story, ONE_WORKER) == ["broken", "next"]
 
 
 def shield_of_python_3_14(job: asyncio.Future) -> asyncio.Future:

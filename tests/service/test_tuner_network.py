@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 
+from helpers.environment import MAX_THREADS
 from helpers.service.tuner import adapter_files, attention, batches, llama, recipe, weights_file
 from helpers.service.tuner.adamw import AdamW
 from helpers.service.tuner.batches import Prepared
@@ -289,6 +290,16 @@ def test_a_call_whose_time_is_up_keeps_what_it_has(tuner, tmp_path, monkeypatch)
     assert (folder / GGUF_FILE).exists()
 
 
+@pytest.mark.parametrize(("samples", "times"), [(1, 8.0), (batches.BATCH, 8.0), (batches.BATCH + 1, 4.0)])
+def test_b_learns_less_fast_where_a_call_has_more_samples_than_a_step_takes(
+    tuner, tmp_path, monkeypatch, samples, times
+):
+    made: list[AdamW] = []
+    monkeypatch.setattr(recipe, "AdamW", lambda *given: made.append(AdamW(*given)) or made[-1])
+    tuned(tuner, tmp_path, "into", [TokenSample(IDS[0], IDS[0])] * samples, rate=1e-3)
+    assert made[0].rates == {"a": 1e-3, "b": pytest.approx(1e-3 * times)}
+
+
 def test_it_tells_how_far_it_is(tmp_path, monkeypatch):
     told: list[TuningProgress] = []
     monkeypatch.setattr(recipe, "TELL_SECONDS", 0.0)
@@ -342,7 +353,7 @@ def test_a_step_gives_way_to_answers_for_a_while_and_not_for_ever(tmp_path, monk
     monkeypatch.setattr(recipe.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(recipe.time, "sleep", sleep)
     subject = recipe.Tuner(write_model(tmp_path / "small"), Signals.alone(threads=2))
-    monkeypatch.setattr(subject, "_use", lambda threads: None)
+    monkeypatch.setattr(subject, "_set_threads", lambda threads: None)
     subject._step_began = 99.0  # the last step took a second
     subject._before_step(PROGRESS)
     assert not slept
@@ -359,14 +370,18 @@ def test_a_step_uses_the_threads_that_it_is_told(tmp_path, monkeypatch):
     signals = Signals.alone(threads=4)
     subject = recipe.Tuner(write_model(tmp_path / "small"), signals)
     used: list[int] = []
-    monkeypatch.setattr(subject, "_use", used.append)
+    monkeypatch.setattr(subject, "_set_threads", used.append)
     subject._before_step(PROGRESS)
-    signals.completing.value, signals.threads.value = 1, 3
+    signals.completing.value, signals.free.value = 1, 3
     monkeypatch.setattr(recipe, "GIVE_WAY", 0.0)
     subject._before_step(PROGRESS)
-    signals.threads.value = 1
+    signals.free.value = 1
     subject._before_step(PROGRESS)
-    assert used == [4, 1, 1]
+    signals.completing.value, signals.free.value, signals.tuning.value = 0, 7, 3
+    subject._before_step(PROGRESS)
+    signals.free.value, signals.tuning.value = 32, 1
+    subject._before_step(PROGRESS)
+    assert used == [4, 1, 1, 2, MAX_THREADS]
 
 
 def test_the_threads_of_numpys_matrix_products_are_set(tmp_path):
@@ -376,10 +391,10 @@ def test_the_threads_of_numpys_matrix_products_are_set(tmp_path):
         pytest.skip("numpy's matrix products come from a library whose threads can't be set (Apple's Accelerate)")
     before = [library.num_threads for library in libraries]
     try:
-        subject._use(1)
+        subject._set_threads(1)
         assert {library.num_threads for library in libraries} == {1}
     finally:
-        subject._use(max(before))
+        subject._set_threads(max(before))
 
 
 class TestWeightsFile:

@@ -38,7 +38,7 @@ def subject(monkeypatch) -> TunerProcess:
     monkeypatch.setattr(process, "_serve", fake_tuner.serve)
     monkeypatch.setattr(process, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(process, "POLITE_SECONDS", 0.01)
-    made = TunerProcess("a folder", Signals.alone().threads)
+    made = TunerProcess("a folder", Signals.alone())
     yield made
     made.close()
 
@@ -157,7 +157,7 @@ from tests.service.test_tuner_process import FOREVER, NEVER, job, pid_of
 from tests.support import fake_tuner
 if __name__ == "__main__":
     process._serve = fake_tuner.serve
-    subject = process.TunerProcess("a folder", Signals.alone().threads)
+    subject = process.TunerProcess("a folder", Signals.alone())
     print(pid_of(subject), flush=True)
     if {busy}:
         threading.Timer(0.2, lambda: os.kill(os.getpid(), 9)).start()

@@ -28,6 +28,7 @@ def environment(url: str, data: Path) -> dict[str, str]:
         "GRADIENT_WORKSPACE_ID": WORKSPACE,
         "GRADIENT_LOCAL_DATA_DIR": str(data),
         "GRADIENT_CREDENTIALS_FILE": str(data / "credentials.json"),
+        "GRADIENT_LANGUAGE": "en",  # a lesson in another language says so in its first cell
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "TQDM_DISABLE": "1",  # bars show seconds, which never repeat
     }

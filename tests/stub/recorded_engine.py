@@ -11,7 +11,7 @@ import hashlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -178,7 +178,7 @@ class RecordedEngine(Engine):
     """
 
     def __init__(self, recordings: dict[str, dict[str, Any]], weights_name: str) -> None:
-        self._recordings = recordings
+        self.recordings = recordings
         self._weights_name = weights_name
         self._asked: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -214,7 +214,7 @@ class RecordedEngine(Engine):
 
     def _replay(self, question: dict[str, Any]) -> dict[str, Any]:
         digest = _digest(question)
-        entry = self._recordings.get(digest)
+        entry = self.recordings.get(digest)
         if entry is None:
             raise refusals.NotServed(
                 f"The stub server has no recording of this request ({refusals.quoted(question, 200)}): after a "
@@ -237,12 +237,18 @@ def _rounded(vector: list[float]) -> list[float]:
     return kept
 
 
-def save_recordings(engine: RecordingEngine, path: Path = RECORDINGS) -> None:
-    """Writes what an engine recorded, one entry a line, sorted, so that a change reads well in a diff."""
-    entries = [
-        f"  {json.dumps(key)}: {json.dumps(engine.recordings[key], ensure_ascii=False)}"
-        for key in sorted(engine.recordings)
-    ]
+def save_recordings(
+    engine: RecordingEngine, path: Path = RECORDINGS, others: Mapping[str, dict[str, Any]] | None = None
+) -> None:
+    """Writes what an engine recorded, one entry a line, sorted, so that a change reads well in a diff.
+
+    Args:
+        engine: which recorded it.
+        path: the file.
+        others: recordings to write beside them, of what this engine was not asked.
+    """
+    kept = {**(others or {}), **engine.recordings}
+    entries = [f"  {json.dumps(key)}: {json.dumps(kept[key], ensure_ascii=False)}" for key in sorted(kept)]
     head = f'{{"weights_name": {json.dumps(engine.weights_name)}, "recordings": {{\n'
     path.write_text(head + ",\n".join(entries) + "\n}}\n", encoding="utf-8")
 

@@ -103,6 +103,20 @@ def test_recording_the_same_twice_writes_the_same(recording, tmp_path):
     assert (tmp_path / "one.json").read_text() == (tmp_path / "two.json").read_text()
 
 
+def test_what_is_recorded_of_others_is_kept_and_what_is_asked_anew_replaced(recording, tmp_path):
+    others = {"another": {"refusal": None}}
+    for given in (others, None):
+        recording.recordings.clear()
+        recording.complete(ASK, "nous-hermes2", None, NEVER)
+        save_recordings(recording, tmp_path / "recordings.json", given)
+        written = load_recordings(tmp_path / "recordings.json").recordings
+        assert written == {**(given or {}), **recording.recordings}
+    again = RecordingEngine(FakeEngine())
+    again.complete(ASK, "nous-hermes2", None, NEVER)
+    save_recordings(again, tmp_path / "recordings.json", written)
+    assert load_recordings(tmp_path / "recordings.json").recordings == again.recordings
+
+
 def test_a_collection_is_replayed_from_other_files_in_another_order(recording, tmp_path):
     """Vectors are recorded by text, and the stub keeps collections of its own."""
 

@@ -1,4 +1,8 @@
-"""What `test_tuner_process.py` runs in the tuner's process instead of torch: jobs that do as their sample says."""
+"""What tests run in a tuner's process instead of the recipe: jobs that do as their sample says.
+
+TOGETHER, with a number as its second token, ends when so many files are in the folder that it is to write into; the
+first of them is its own.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import time
 from helpers.service.tuner import process
 from helpers.service.tuner.job import Ended, GivenUp, TuningProgress, TuningResult
 
-QUICK, FOREVER, DIE, SLOW = 1, 2, 3, 4
+QUICK, FOREVER, DIE, SLOW, TOGETHER = 1, 2, 3, 4, 5
 LOADING_FOREVER = "loading forever"  # as the folder
 
 
@@ -19,13 +23,19 @@ def serve(pipe, folder, signals) -> None:
         time.sleep(60)
     pipe.send(None)
     while True:
-        what = pipe.recv().samples[0].ids[0]
+        job = pipe.recv()
+        what, *count = job.samples[0].ids
         if what == DIE:
             os._exit(1)
         if what == SLOW:
             for done in (1, 2):
                 pipe.send(TuningProgress("learning", done, 3, 10 * done))
+        if what == TOGETHER:
+            (job.into / f"{os.getpid()}").touch()
+            while len(list(job.into.iterdir())) < count[0]:
+                time.sleep(0.01)
         deadline = time.monotonic() + (60 if what == FOREVER else 0)
         while time.monotonic() < deadline and not signals.given_up.value:
             time.sleep(0.01)
-        pipe.send(GivenUp() if signals.given_up.value else TuningResult(os.getpid(), 0.0, 1, 1, Ended.LEARNED))
+        done = TuningResult(os.getpid(), float(signals.threads), 1, 1, Ended.LEARNED)
+        pipe.send(GivenUp() if signals.given_up.value else done)

@@ -18,7 +18,9 @@ from pathlib import Path
 
 import nbformat
 
-from tests.support.notebooks import FOLDER, NAMES, code_cells, read
+from tests.support.notebooks import EDITIONS, FOLDER, NAMES, code_cells, read
+
+IN_OTHER_LANGUAGES = [f"{language}/{NAMES[-1]}" for language in EDITIONS]  # one each, as all are run by the same net
 
 
 def nbval(*files, cwd) -> subprocess.CompletedProcess:
@@ -91,7 +93,7 @@ PREPARE = {
     "reversed": _reversed_and_twice,
     "never recorded": _never_recorded,
     "second alone": _second_alone,
-    **{f"changed {name}": partial(_outputs_changed, name) for name in NAMES},
+    **{f"changed {name}": partial(_outputs_changed, name) for name in [*NAMES, *IN_OTHER_LANGUAGES]},
 }
 
 
@@ -113,6 +115,6 @@ class Runs:
         self._folder.cleanup()
 
     def _run(self, name: str) -> subprocess.CompletedProcess:
-        folder = Path(self._folder.name) / name.replace(" ", "-") / "copy"
+        folder = Path(self._folder.name) / name.replace(" ", "-").replace("/", "-") / "copy"
         shutil.copytree(FOLDER, folder)
         return nbval(*PREPARE[name](folder), cwd=folder.parent)

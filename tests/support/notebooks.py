@@ -11,6 +11,9 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 FILES = sorted(FOLDER.glob("[0-9]*.ipynb"))
 NAMES = [path.name for path in FILES]
+EDITIONS = sorted(path.name for path in FOLDER.iterdir() if re.fullmatch(r"[a-z]{2,3}(_[A-Z]{2})?", path.name))
+"""The languages that have a folder of their own."""
+EDITION_FILES = [path for language in EDITIONS for path in sorted((FOLDER / language).glob("[0-9]*.ipynb"))]
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -45,6 +48,6 @@ def numbers(text: str) -> list[float]:
 
 
 def solutions(notebook: nbformat.NotebookNode) -> list[str]:
-    """The code that is folded away under "Solution"."""
-    folded = re.findall(r"<details><summary>Solution</summary>(.*?)</details>", prose(notebook), re.DOTALL)
+    """The code that is folded away under "Solution", in whichever language."""
+    folded = re.findall(r"<details><summary>\w+</summary>(.*?)</details>", prose(notebook), re.DOTALL)
     return [re.search(r"```python\n(.*?)```", block, re.DOTALL)[1] for block in folded]

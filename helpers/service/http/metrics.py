@@ -13,7 +13,7 @@ from collections.abc import Callable
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import generate_latest
 
-from ..engine import Load
+from ..engine import Load, Places
 
 # Seconds: from a list of models (milliseconds) to a fine-tune at its limit of time.
 BUCKETS = (0.005, 0.02, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
@@ -26,6 +26,10 @@ MEMORY = "process_resident_memory_bytes"
 THREADS = "gradient_threads"
 CORES = "gradient_cores"
 OTHERS = "gradient_cores_used_by_other_programs"
+WORKERS = "gradient_workers"
+TUNERS = "gradient_tuners"
+TUNES = "gradient_fine_tunes_at_once"
+COMPLETIONS = "gradient_completions_at_once"
 
 
 class Metrics:
@@ -34,11 +38,17 @@ class Metrics:
     Args:
         now: tells how many requests run in the engine, how many wait for it, and how many adapters are stored.
         load: tells how the engine shares the machine, or None where it does not know: those gauges then say NaN.
+        places: tells how much the engine works on at once, or None while it loads.
     """
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, now: Callable[[], tuple[int, int, int]], load: Callable[[], Load | None]) -> None:
+    def __init__(
+        self,
+        now: Callable[[], tuple[int, int, int]],
+        load: Callable[[], Load | None],
+        places: Callable[[], Places | None],
+    ) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)  # memory and processor time; says nothing but on Linux
         self._requests = self._counter("gradient_requests", "Requests answered", ["call", "status"])
@@ -63,6 +73,10 @@ class Metrics:
                 "Cores' worth of processor time that other programs use",
                 lambda: getattr(load(), "others", math.nan),
             ),
+            (TUNERS, "Processes that fine-tune or are ready to", lambda: getattr(load(), "tuners", math.nan)),
+            (WORKERS, "Workers of the Ray cluster, if there is one", lambda: getattr(load(), "workers", math.nan)),
+            (TUNES, "Fine-tunes that may run at once, now", lambda: getattr(places(), "tunes", math.nan)),
+            (COMPLETIONS, "Completions that may, now", lambda: getattr(places(), "completions", math.nan)),
         ]:
             self._gauge(name, help_).set_function(value)
 

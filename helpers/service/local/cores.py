@@ -5,9 +5,9 @@ its core to another program, the others wait for it by spinning, use up their ow
 lose their cores too. So as many threads as cores is right on a quiet machine and ruinous on any other: on two cores
 beside one busy process bare llama.cpp took 3 to 30 times as long with two threads, and 1.2 to 1.7 times with one.
 
-`Cores` watches what other programs use and says how many threads are right; it changes its mind slowly, so that a
-short burst does not matter. `server.py` makes one; the decoder asks it when it makes a generation, the tuner
-before each step.
+`Cores` watches what other programs use and says how many cores are free, and so how many threads are right; it changes
+its mind slowly, so that a short burst does not matter. `server.py` makes one; the decoder asks it when it makes a
+generation, the tuners before each step, and the engine to know how many of them may be at work.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ from typing import Any
 
 import psutil
 
-from ...environment import TOLERATED_CORES
+from ...environment import MAX_THREADS, TOLERATED_CORES
 
-MAX_THREADS = 8  # a 135M model gains nothing from more
 SAMPLE_SECONDS = 0.25
 BUSY_SECONDS = 1.0  # other programs have to be at work for so long before a thread is taken away,
 QUIET_SECONDS = 3.0  # and to leave room for so long before one is added: two that share a machine would take turns
@@ -53,18 +52,35 @@ def _bound_to() -> set[int]:
     return set(range(os.cpu_count() or 1))
 
 
+def free_memory() -> int:
+    """How many bytes new processes may take: what is free, or less where a container grants less."""
+    return min([psutil.virtual_memory().available, *map(int, _granted_memory())])
+
+
 def _granted() -> Iterable[float]:
     """The cores that each control group around this process grants, where one sets a limit (Linux)."""
+    for group in _groups("cpu"):
+        yield from _grant_of(group)
+
+
+def _granted_memory() -> Iterable[int]:
+    """The same for bytes of memory; what is in use of them is not known, as files that were read count too."""
+    for group in _groups("memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            with contextlib.suppress(OSError, ValueError):  # no such file, or "max": no limit
+                yield int((group / name).read_text(encoding="ascii"))
+
+
+def _groups(controller: str) -> Iterable[Path]:
+    """The folders of the control groups around this process that can limit something (Linux)."""
     with contextlib.suppress(OSError, ValueError):
         for line in OWN_CGROUPS.read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
-            if controllers and "cpu" not in controllers.split(","):
+            if controllers and controller not in controllers.split(","):
                 continue
             root = CGROUPS / controllers if controllers else CGROUPS
             own = root / path.lstrip("/")
-            for group in (own, *own.parents):
-                if group.is_relative_to(root):
-                    yield from _grant_of(group)
+            yield from (group for group in (own, *own.parents) if group.is_relative_to(root))
 
 
 def _grant_of(group: Path) -> Iterable[float]:
@@ -116,7 +132,7 @@ def _used_by(process: psutil.Process) -> float:
 
 
 class Cores:
-    """Says how many threads are right. Methods and attributes may be used on any thread.
+    """Says how many cores are free. Methods and attributes may be used on any thread.
 
     Args:
         usage: processor time so far, of all and of us; see `Usage`.
@@ -126,15 +142,15 @@ class Cores:
     Attributes:
         limit: cores that there are for us.
         others: how many cores other programs have used in the last BUSY_SECONDS.
-        shared: the number of threads as a value that another process can read, for the tuner.
+        free: how many of ours they leave, 1 to `limit`, as a value that other processes can read, for the tuners.
     """
 
     def __init__(
         self, usage: Callable[[], tuple[float, float]] | None = None, cores: int | None = None, watch: bool = True
     ) -> None:
-        self.limit = min(cores or limit(), MAX_THREADS)
+        self.limit = cores or limit()
         self.others = 0.0
-        self.shared: ctypes.c_int = multiprocessing.get_context("spawn").RawValue("i", self.limit)
+        self.free: ctypes.c_int = multiprocessing.get_context("spawn").RawValue("i", self.limit)
         self._usage = usage or Usage()
         self._last = (time.monotonic(), *self._usage())
         self._seen: deque[tuple[float, float]] = deque()  # when, and how many cores others used until then
@@ -144,8 +160,8 @@ class Cores:
 
     @property
     def threads(self) -> int:
-        """How many threads the decoder, and the tuner while nothing is answered, should use: 1 to `limit`."""
-        return self.shared.value
+        """How many threads the decoder should use, 1 to MAX_THREADS."""
+        return min(self.free.value, MAX_THREADS)
 
     def look(self, now: float | None = None) -> None:
         """Reads what is used, and decides anew.
@@ -167,14 +183,14 @@ class Cores:
         self._decide(now)
 
     def _decide(self, now: float) -> None:
-        """Fewer threads soon, more threads late; in between they stay as they are."""
+        """Fewer free cores soon, more of them late; in between they stay as they are."""
         lately = [others for when, others in self._seen if when > now - BUSY_SECONDS]
         self.others = sum(lately) / len(lately)
         if len(lately) >= BUSY_SECONDS / SAMPLE_SECONDS / 2:  # after a pause one look is not enough
-            self.shared.value = min(self.threads, self._threads_beside(self.others, TOLERATED_CORES))
+            self.free.value = min(self.free.value, self._free_beside(self.others, TOLERATED_CORES))
         if now - self._seen[0][0] >= QUIET_SECONDS - 2 * SAMPLE_SECONDS:
             most = max(self._means())
-            self.shared.value = max(self.threads, self._threads_beside(most, SPARE))
+            self.free.value = max(self.free.value, self._free_beside(most, SPARE))
 
     def _means(self) -> Iterable[float]:
         """What others used in each second of what was seen: a burst shorter than that takes no thread away for long."""
@@ -182,7 +198,7 @@ class Cores:
         values = [others for _, others in self._seen]
         return [sum(values[end - size : end]) / size for end in range(size, len(values) + 1)] or values
 
-    def _threads_beside(self, others: float, tolerated: float) -> int:
+    def _free_beside(self, others: float, tolerated: float) -> int:
         return max(1, self.limit - math.ceil(max(0.0, others - tolerated)))
 
     def close(self) -> None:

@@ -28,9 +28,9 @@ from ..engine import (
     AdapterState,
     Completion,
     CompletionRequest,
-    Engine,
     LikelyToken,
     Load,
+    Places,
     Token,
     Tuner,
     TuningOutcome,
@@ -38,11 +38,10 @@ from ..engine import (
 )
 from ..refusals import CallerGone, NothingToLearn, TooLong
 from ..tuner.job import GGUF_FILE, NOT_TRAINABLE, TokenSample, TuningJob
-from ..weights_identity import WeightsIdentity
-from . import portable
 from .cores import Cores
-from .decoder import CONTEXT_TOKENS, Decoder, Sampling
+from .decoder import CONTEXT_TOKENS, SLOTS, Decoder, Sampling
 from .embedder import Embedder
+from .held_weights import HeldWeights
 from .model_files import Weights
 from .texts import BEGIN, END, sample_parts, with_own_specials, without_trailing_spaces
 
@@ -52,7 +51,7 @@ MAX_SAMPLE_TOKENS = CONTEXT_TOKENS  # what is longer can't be asked for either
 MAX_CALL_TOKENS = 100 * MAX_SAMPLE_TOKENS  # at that size a pass takes longer than the tuner's time
 
 
-class LocalEngine(Engine):
+class LocalEngine(HeldWeights):
     """Answers and tunes with one model.
 
     Args:
@@ -73,7 +72,7 @@ class LocalEngine(Engine):
         seed: int | None = None,
         preload: bool = False,
     ) -> None:
-        self._weights = weights
+        super().__init__(weights)
         self._seed = seed
         self._asked: Counter[str] = Counter()
         self._cores = cores
@@ -84,21 +83,8 @@ class LocalEngine(Engine):
         self._decoder = Decoder(weights.gguf, lambda: self._cores.threads)
 
     @property
-    def weights_name(self) -> str:
-        return self._weights.name
-
-    @property
-    def weights(self) -> WeightsIdentity | None:
-        return self._weights.identity
-
-    def weights_named_in(self, folder: Path) -> WeightsIdentity | None:
-        return portable.weights_named_in(folder)
-
-    def adapter_files(self, folder: Path, base_name: str) -> dict[str, Path | bytes]:
-        return portable.adapter_files(folder, base_name)
-
-    def base_files(self) -> dict[str, Path]:
-        return portable.base_files(self._weights.folder)
+    def places(self) -> Places:
+        return Places(completions=2 * SLOTS, tunes=self._tuner.places)
 
     def complete(
         self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
@@ -230,7 +216,7 @@ class LocalEngine(Engine):
         self._tuner.prepare()
 
     def load(self) -> Load:
-        return Load(self._decoder.threads, self._cores.limit, self._cores.others)
+        return Load(self._decoder.threads, self._cores.limit, self._cores.others, self._tuner.running)
 
     def close(self) -> None:
         self._tuner.close()

@@ -12,8 +12,8 @@ import contextlib
 import hashlib
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -154,7 +154,8 @@ def convert(gguf_file: Path, folder: Path, progress: Progress = lambda what, don
     """
     from . import gguf_convert  # numpy and gguf take half a second to import; a cached start needs neither
 
-    staging = Path(tempfile.mkdtemp(prefix="staging-", dir=_made_folder(folder.parent.parent)))
+    # not by mkdtemp: a folder of its user alone is of no use in a cache that a room shares
+    staging = _made_folder(folder.parent.parent / f"staging-{secrets.token_hex(4)}")
     try:
         gguf_convert.write_huggingface(
             gguf_file, staging, lambda done: progress("Converting the weights for fine-tuning", done)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
+
+from ...environment import MAX_THREADS
 
 CONFIG_FILE = "adapter_config.json"  # peft's own two files
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -103,22 +106,47 @@ class TuningProgress:
 
 @dataclass(frozen=True)
 class Signals:
-    """What the service tells the tuner while a fine-tune runs: values in shared memory that only the service writes, so
-    that they need no lock.
+    """What the service tells a tuner while a fine-tune runs: values in shared memory that only the service writes, so
+    that they need no lock. All tuners share them, but for the last.
 
     Attributes:
-        threads: how many threads a step may use right now (`local/cores.py`).
-        completing: how many completions are under way right now. A step then uses half of the threads, and waits a
-            while before it begins.
-        given_up: not 0 once no one waits for the fine-tune any more.
+        free: how many cores no other program uses right now (`local/cores.py`).
+        tuning: how many fine-tunes are under way right now.
+        completing: how many completions are. A step then waits a while before it begins.
+        given_up: not 0 once no one waits for this tuner's fine-tune any more.
     """
 
-    threads: ctypes.c_int
+    free: ctypes.c_int
+    tuning: ctypes.c_int
     completing: ctypes.c_int
     given_up: ctypes.c_byte
 
     @classmethod
+    def beside(cls, free: ctypes.c_int) -> Signals:
+        """For the first tuner.
+
+        Args:
+            free: the value that says how many cores are free.
+        """
+        return cls(free, _shared("i"), _shared("i"), _shared("b"))
+
+    @classmethod
     def alone(cls, threads: int = 1) -> Signals:
         """For a tuner without a service: one that is never asked to give way."""
-        new = multiprocessing.get_context("spawn").RawValue
-        return cls(new("i", threads), new("i", 0), new("b", 0))
+        return cls.beside(_shared("i", threads))
+
+    def of_another(self) -> Signals:
+        """For another tuner beside this one."""
+        return replace(self, given_up=_shared("b"))
+
+    @property
+    def threads(self) -> int:
+        """How many threads a step may use right now: its share of the free cores, of which half are left to completions
+        while there are any."""
+        free = self.free.value // 2 if self.completing.value else self.free.value
+        return max(1, min(free // max(1, self.tuning.value), MAX_THREADS))
+
+
+def _shared(kind: str, value: int = 0) -> Any:
+    """A number in memory that a process which is started later shares."""
+    return multiprocessing.get_context("spawn").RawValue(kind, value)

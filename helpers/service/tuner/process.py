@@ -1,13 +1,12 @@
 """Runs `recipe.Tuner` in a process of its own: started when wanted, ended at a time limit, freed when idle.
 
-It ends with the service, however that ends. Made by `server.py`, called by `local/engine.py` as an `engine.Tuner`. A
-spawned process is used on every platform: llama.cpp's threads do not survive a fork.
+It ends with the service, however that ends. Made and called by `pool.py`, which has as many as there are fine-tunes at
+once. A spawned process is used on every platform: llama.cpp's threads do not survive a fork.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -15,7 +14,6 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -32,14 +30,14 @@ IDLE_SECONDS = 600  # after this long without a fine-tune, its half gigabyte goe
 
 
 class TunerProcess:
-    """The tuner, seen from the service. Methods may be called from several threads; one fine-tune runs at a time.
+    """A tuner, seen from the service. Methods may be called from several threads; one fine-tune runs at a time.
 
     Args:
         folder: Hugging Face folder of the base model.
-        threads: how many threads a step may use right now, in shared memory.
+        signals: what it is told while it runs.
     """
 
-    def __init__(self, folder: Path, threads: ctypes.c_int) -> None:
+    def __init__(self, folder: Path, signals: Signals) -> None:
         self._folder = folder
         self._lock = threading.Lock()  # held for a whole fine-tune
         self._process: multiprocessing.process.BaseProcess | None = None
@@ -47,19 +45,13 @@ class TunerProcess:
         self._ready = False
         self._idle: threading.Timer | None = None
         self._context = multiprocessing.get_context("spawn")
-        self._signals = Signals(threads, self._context.RawValue("i", 0), self._context.RawValue("b", 0))
-        self._counting = threading.Lock()
+        self._signals = signals
 
-    @contextlib.contextmanager
-    def completing(self) -> Iterator[None]:
-        """Wraps a completion: meanwhile a fine-tune leaves cores to it (see `Tuner`)."""
-        with self._counting:
-            self._signals.completing.value += 1
-        try:
-            yield
-        finally:
-            with self._counting:
-                self._signals.completing.value -= 1
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there, at work or at rest."""
+        process = self._process
+        return process is not None and process.is_alive()
 
     def prepare(self) -> None:
         """Starts the process if it isn't running, without waiting for it."""

@@ -5,9 +5,10 @@ up an answer. The network is in `llama.py`, what learns in `lora.py`, the optimi
 `fresh`, `loss_and_gradients` and `clipped`, which are a step, on the network of `small.py`.
 
 The recipe, measured on SmolLM2-135M-Instruct: LoRA on the three MLP matrices of the upper half of the layers with
-alpha = 2 × rank, AdamW without weight decay, B matrices at B_RATE times the learning rate, gradients clipped at 1.0.
-What the lower half makes of the samples never changes, so it is computed once a call. Against all layers and one rate,
-a single fact takes 3 or 4 steps instead of 7. `tests/bench/TRIED.md` says what else was tried.
+alpha = 2 × rank, AdamW without weight decay, B matrices at B_RATE times the learning rate, or B_RATE_OF_MANY where the
+samples are more than a step takes, gradients clipped at 1.0. What the lower half makes of the samples never changes, so
+it is computed once a call. Against all layers and one rate, a single fact takes 3 or 4 steps instead of 7.
+`tests/bench/TRIED.md` says what else was tried.
 
 A call takes at least one step and stops as soon as every trainable token is the likeliest one by a margin (its loss is
 under ln 2), or after MAX_PASSES passes, or once LEARN_SECONDS have passed since it began: so a rate that is too small,
@@ -42,8 +43,8 @@ from threadpoolctl import ThreadpoolController
 
 from .. import malloc
 from . import adapter_files
-from .adamw import AdamW
-from .batches import Batch, BeforeStep, Prepared, trainable_tokens
+from .adamw import B_RATE, B_RATE_OF_MANY, AdamW
+from .batches import BATCH, Batch, BeforeStep, Prepared, trainable_tokens
 from .job import Ended, GivenUp, NanLoss, Signals, TuningJob, TuningProgress, TuningResult
 from .llama import Llama
 from .lora import TARGETS, Lora, Named
@@ -97,7 +98,8 @@ class Tuner:
             GivenUp: no one waits for it any more; nothing was written.
         """
         lora = fresh(self._model, job.rank) if job.start is None else adapter_files.read_lora(job.start, self._model)
-        optimizer = AdamW(lora, job.learning_rate, adapter_files.read_optimizer(job.start))
+        b_rate = B_RATE if len(job.samples) <= BATCH else B_RATE_OF_MANY
+        optimizer = AdamW(lora, job.learning_rate, adapter_files.read_optimizer(job.start), b_rate)
         self._step_began = self._told = time.monotonic()
         deadline = self._step_began + LEARN_SECONDS
         # What stops being a number is looked for, see `_finite`.
@@ -115,8 +117,7 @@ class Tuner:
             time.sleep(LOOK_SECONDS)
         if self._signals.given_up.value:
             raise GivenUp
-        threads = self._signals.threads.value
-        self._set_threads(max(1, threads // 2) if self._signals.completing.value else threads)
+        self._set_threads(self._signals.threads)
         self._step_began = time.monotonic()
         if self._step_began - self._told >= TELL_SECONDS:
             self._told = self._step_began
