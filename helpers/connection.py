@@ -1,7 +1,7 @@
 """connect(): which endpoint, whose credentials, and the gradientai client for them.
 
-Credentials in the environment win; else the local service is found or started. Called by notebooks as
-`from helpers import connect`, and by the connect form.
+What connect() is given wins, then credentials in the environment; else the local service is found or started. Called by
+notebooks as `from helpers import connect`, and by the connect form.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .environment import (
     WORKSPACE_VARIABLE,
     is_loopback,
 )
-from .errors import GradientError, MissingCredentials
+from .errors import BadInput, GradientError, MissingCredentials
 from .language import _
 from .progress_bars import bar
 from .sdk import client, move, url_of
@@ -29,12 +29,16 @@ from .sdk import client, move, url_of
 if TYPE_CHECKING:
     from gradientai import Gradient, ModelAdapter
 
+_EXAMPLE = f'connect(url="{endpoint.EXAMPLE_URL}", token="…", workspace="ada")'
 _set_by_us: dict[str, str] = {}  # what connect() put into the environment, so that it can tell it from the user's own
 _last_seen: dict[Path, tuple[str, str]] = {}  # data folder: URL and token of its service when connect() last found it
 
 
 def connect(
     *,
+    url: str | None = None,
+    token: str | None = None,
+    workspace: str | None = None,
     hosted: bool = False,
     data_dir: str | os.PathLike[str] | None = None,
     quiet: bool = False,
@@ -42,12 +46,15 @@ def connect(
 ) -> Gradient:
     """Connects to a Gradient endpoint and says in one line which. In a notebook, long cells get a clock.
 
+    With `url`, `token` and `workspace`, to that endpoint; the three variables are then set to them for this process.
     With GRADIENT_ACCESS_TOKEN and GRADIENT_WORKSPACE_ID set, to the endpoint at GRADIENT_API_URL. Otherwise to the
     local service, which is started if it isn't running; the three variables are then set for this process, so that
     `Gradient()` and `GradientLLM(model=…)` need no arguments. What was made for an earlier run of the local service
     goes on with this one.
 
     Args:
+        url, token, workspace: an endpoint's address, access token and workspace id, all three of them: what a room's
+            service prints as one line to paste. If they don't work, the environment stays as it was.
         hosted: ask for the credentials of a hosted endpoint if they are missing, instead of using the local service.
         data_dir: the local service's data folder, instead of the per-user one. It is remembered for this process and
             what it starts, in GRADIENT_LOCAL_DATA_DIR: whatever looks for the service or its adapters looks there.
@@ -62,37 +69,51 @@ def connect(
             setting can't be used (BadInput); the local service can't be started.
         MissingCredentials: credentials are missing and no one can be asked.
     """
-    if hosted:
-        from . import auth
-
-        _forget_local_service()
-        if not endpoint.setting(URL_VARIABLE):
-            raise MissingCredentials(
-                _(
-                    "{url_variable} is not set, so there is no endpoint to have credentials for: set it "
-                    "to the endpoint's address, such as {example_url}, or run connect() without "
-                    "hosted=True to use the local service.",
-                    url_variable=URL_VARIABLE,
-                    example_url=endpoint.EXAMPLE_URL,
-                )
-            )
-        auth.ensure_credentials()
-    elif not has_own_credentials():
+    at = _given(url, token, workspace, hosted or data_dir is not None)
+    if at is None and hosted:
+        _ask_for_credentials()
+    elif at is None and not has_own_credentials():
         _use_local_service(data_dir, progress)
-    at = _chosen()
+    at = at or endpoint.of_environment()
     gradient = client(at.url, at.token, at.workspace)
     gradient.list_models(only_base=True)
+    at.to_environment()
     if not quiet:
         print(connected_to(gradient))
     cell_clock.start()
     return gradient
 
 
-def _chosen() -> endpoint.Endpoint:
-    """The endpoint that the environment names, which is put there anew as it is used: without the white space."""
-    at = endpoint.of_environment()
-    at.to_environment()
-    return at
+def _given(url: object, token: object, workspace: object, otherwise: bool) -> endpoint.Endpoint | None:
+    """The endpoint of connect()'s arguments, or None if none is given.
+
+    Args:
+        url, token, workspace: as they were given.
+        otherwise: whether another argument says where to connect to.
+
+    Raises:
+        BadInput: one of them is missing or can't be used; no sentence holds a token.
+    """
+    arguments = {"url": url, "token": token, "workspace": workspace}
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if not given:
+        return None
+    wrong = [name for name, value in given.items() if not isinstance(value, str)]
+    if wrong:
+        raise BadInput(_("connect() takes {name} as a text in quotes: {example}.", name=wrong[0], example=_EXAMPLE))
+    texts = {name: endpoint.cleaned(str(value)) for name, value in given.items()}
+    missing = [name for name in arguments if not texts.get(name)]
+    if missing:
+        names = {"given": _(" and ").join(given), "missing": _(" and ").join(missing)}
+        raise BadInput(_("connect() with {given} needs {missing} too: {example}.", example=_EXAMPLE, **names))
+    if otherwise:
+        raise BadInput(
+            _(
+                "connect() with a url goes to that endpoint, so leave hosted and data_dir out: {example}.",
+                example=_EXAMPLE,
+            )
+        )
+    return endpoint.checked(**texts)
 
 
 def connected_to(gradient: Gradient) -> str:
@@ -166,6 +187,27 @@ def has_own_credentials() -> bool:
 def set_by_connect(name: str) -> bool:
     """Whether a variable has the value that an earlier connect() gave it, or none if none did."""
     return os.environ.get(name) == _set_by_us.get(name)
+
+
+def _ask_for_credentials() -> None:
+    """Makes sure that the environment has those of a hosted endpoint.
+
+    Raises:
+        MissingCredentials: its address is missing, or no one can be asked.
+    """
+    from . import auth
+
+    _forget_local_service()
+    if not endpoint.setting(URL_VARIABLE):
+        raise MissingCredentials(
+            _(
+                "{name} is not set, so there is no endpoint to have credentials for: set it to the endpoint's "
+                "address, such as {example}, or run connect() without hosted=True to use the local service.",
+                name=URL_VARIABLE,
+                example=endpoint.EXAMPLE_URL,
+            )
+        )
+    auth.ensure_credentials()
 
 
 def _forget_local_service() -> None:

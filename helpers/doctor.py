@@ -278,6 +278,8 @@ def model_cache() -> Finding:
         _write_to(cache)
     except OSError as error:
         return _unusable(_("model cache"), cache, error, CACHE_DIR_VARIABLE)
+    if model_files.WHEEL.kept():
+        return Finding(_("model cache"), True, _("not yet: connect() will take it from the wheels beside helpers"))
     return Finding(
         _("model cache"),
         True,

@@ -190,7 +190,7 @@ def checked_workspace(workspace: str) -> str:
     if not re.fullmatch(WORKSPACE_ID, workspace):
         raise BadInput(
             _(
-                "{name} has to be a workspace id ({rule}), and this has another character or is too long: "
+                "The workspace, {name}, has to be an id ({rule}), and this has another character or is too long: "
                 "copy it anew.",
                 name=WORKSPACE_VARIABLE,
                 rule=_(WORKSPACE_RULE),

@@ -27,6 +27,8 @@ DATA_DIR_VARIABLE = "GRADIENT_LOCAL_DATA_DIR"
 CACHE_DIR_VARIABLE = "GRADIENT_LOCAL_CACHE_DIR"
 LOCAL_TOKEN_VARIABLE = "GRADIENT_LOCAL_TOKEN"  # like the service's --token, but not to be seen in the list of processes
 
+WHEELS_FOLDER = "wheels"  # beside `helpers`: what `helpers.offline` has put there for machines without a network
+
 # What the API takes, and what it takes for granted.
 MAX_TEMPERATURE = 2
 MAX_TOP_K = 1_000_000

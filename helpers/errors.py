@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import ssl
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -252,6 +253,17 @@ def _no_answer(error: Exception, url: str) -> GradientError:
     reason = getattr(error, "reason", error)
     if "timed out" in str(reason).lower() or "timeout" in type(reason).__name__.lower():
         return TimedOut(_("{url} did not answer in time: it may be busy. Try again, or ask for fewer tokens.", url=url))
+    flaw = next((one.verify_message for one in reason.args if isinstance(one, ssl.SSLCertVerificationError)), None)
+    if flaw is not None:
+        return Unreachable(
+            _(
+                "{url} shows a certificate that is not trusted here ({flaw}): get its file from who runs the service, "
+                "set SSL_CERT_FILE to the path of that file, and use one of the names or addresses that it was made "
+                "for.",
+                url=url,
+                flaw=flaw,
+            )
+        )
     if is_loopback(urlsplit(url).hostname or ""):
         return Unreachable(
             _(

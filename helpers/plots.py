@@ -92,13 +92,8 @@ def bars(values: Mapping[str, Mapping[str, float]], title: str, measure: str) ->
     looks = zip(SERIES, ("", "//", "..", "xx", "--"), strict=True)
     for place, ((name, series), (colour, hatch)) in enumerate(zip(values.items(), looks, strict=False)):
         heights = [row + place * thick for row in range(len(labels))]
-        look: dict[str, Any] = {
-            "color": colour,
-            "hatch": hatch,
-            "edgecolor": "white",
-            "linewidth": 0,
-        }  # the hatch
-        drawn = axes.barh(heights, list(series.values()), thick * 0.9, label=name, **look)
+        bar: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0}
+        drawn = axes.barh(heights, list(series.values()), thick * 0.9, label=name, **bar)
         axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=9, color=INK)
     axes.set(title=title, xlabel=measure, yticks=[row + 0.4 - thick / 2 for row in range(len(labels))])
     axes.set_yticklabels(labels, parse_math=False)

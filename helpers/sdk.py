@@ -152,7 +152,12 @@ def embeddings_model(gradient: Gradient, slug: str) -> Any:
 
 
 def beside_the_api(
-    adapter: ModelAdapter, path: str, *, secret: bool = True, body: dict[str, Any] | None = None
+    adapter: ModelAdapter,
+    path: str,
+    *,
+    secret: bool = True,
+    body: dict[str, Any] | None = None,
+    hasty_seconds: float | None = None,
 ) -> urllib3.BaseHTTPResponse:
     """What the endpoint of an adapter serves beside the API, its body not yet read; close it when done.
 
@@ -161,9 +166,12 @@ def beside_the_api(
         path: from the place beside `/api` on, with its leading slash.
         secret: whether the credentials are sent. They go to the endpoint itself alone, as no redirect is followed.
         body: what to post; None gets.
+        hasty_seconds: how long to wait at all, without asking again; None waits as for a file.
     """
     import urllib3
 
+    hasty = {"timeout": urllib3.Timeout(hasty_seconds), "retries": False}
+    patient = {"timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=SILENT_SECONDS)}
     sdk = _inside(adapter)._api_instance.api_client
     credentials = {
         "Authorization": f"Bearer {sdk.configuration.access_token}",
@@ -176,7 +184,7 @@ def beside_the_api(
         headers={"Content-Type": "application/json", **(credentials if secret else {})},
         redirect=False,
         preload_content=False,
-        timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=SILENT_SECONDS),
+        **(patient if hasty_seconds is None else hasty),
     )
 
 

@@ -97,6 +97,8 @@ def test_all_text_is_read_and_written_in_an_encoding_that_is_said():
         ("path.open('w')", 1),
         ("subprocess.run(command, text=True)", 1),
         ("path.open('rb'), path.read_text(encoding='utf-8'), os.open(path, os.O_RDONLY), path.read_bytes()", 0),
+        ("open(path), os.fdopen(handle, 'w'), path.open()", 3),
+        ("inbox.open(adapter), archive.open(member)", 0),
     ],
 )
 def test_text_in_the_systems_own_encoding_is_found(source, count):

@@ -47,6 +47,8 @@ ROOMS = {
         "helpers.service.database",
         "helpers.service.store",
         "helpers.service.collection_store",
+        "helpers.service.learners",
+        "helpers.service.overview",
         "helpers.service.catalog",
     ),
     "cutting": ("helpers.service.chunkers", "helpers.service.vectors"),
@@ -60,6 +62,7 @@ ROOMS = {
     "cluster": ("helpers.service.cluster",),
     "model files": (
         "helpers.service.local.model_files",
+        "helpers.service.local.embedder_files",
         "helpers.service.local.gguf_convert",
         "helpers.service.local.wheel_files",
     ),
@@ -96,7 +99,7 @@ MAY_IMPORT = {
     "seam": {"facts"},
     "local": {"facts", "outside", "seam", "model files", "tuner's job", "weights file"},
     "cluster": {"facts", "outside", "seam", "local", "model files"},
-    "model files": {"facts", "seam", "weights file"},
+    "model files": {"facts", "outside", "seam", "weights file"},
     "tuner": {"seam", "tuner's job", "weights file"},
     "tuner's process": {"outside", "seam", "tuner", "tuner's job"},
     "tuner's job": {"facts"},
@@ -140,6 +143,7 @@ LIBRARIES = {
     "pytest": ("helpers.pytest_plugin",),
     "IPython": ("helpers.cell_clock", "helpers.forms", "helpers.plots", "helpers.token_views"),
     "matplotlib": ("helpers.plots",),
+    "packaging": ("helpers.offline",),
     "tqdm": ("helpers.progress_bars",),
 }
 

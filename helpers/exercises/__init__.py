@@ -22,6 +22,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .. import local_service
 from ..errors import BadInput, GradientError, one_sentence
 from ..language import _, later
 from . import chaining, classifying, done, fine_tuning, inside, own_project, retrieving, setup
@@ -53,6 +54,7 @@ __all__ = [
 ]
 
 MODELS = {"model", "base"}  # the names that a checker's last argument has if it is a model
+PROGRESS_PATH = "/progress"
 MAX_SAID = 200  # characters of an error's own words
 NO_EXERCISE = later("There is no exercise {name!r}; there are {names}.")
 NO_QUESTION = later("There is no question {name!r}; there are {names}.")
@@ -83,7 +85,7 @@ def check(name: str, *answer: Any) -> None:
     """
     solved, reason = attempt(name, *answer)
     if solved:
-        done.mark(name)
+        _keep(name)
     print(
         _("Right! {reason}", reason=reason)
         if solved
@@ -146,9 +148,8 @@ def question(name: str, choice: str | None = None) -> QuestionForm | None:
 def progress() -> None:
     """Prints how many exercises and questions of each lesson are done, and the names of those that are left."""
     solved = done.names()
-    for lesson, modules in LESSONS.items():
-        exercises = [name for module in modules for name in module.EXERCISES]
-        questions = [name for module in modules for name in module.QUESTIONS]
+    for lesson in LESSONS:
+        exercises, questions = _names_of(lesson)
         left = [name for name in (*exercises, *questions) if name not in solved]
         counts = {
             "exercises": len(solved & set(exercises)),
@@ -167,6 +168,25 @@ def progress() -> None:
         )
 
 
+def _names_of(lesson: str) -> tuple[list[str], list[str]]:
+    """A lesson's exercises, and its questions."""
+    modules = LESSONS[lesson]
+    exercises = [name for module in modules for name in module.EXERCISES]
+    return exercises, [name for module in modules for name in module.QUESTIONS]
+
+
+def _keep(name: str) -> None:
+    """Remembers that one is solved, and tells the local service the numbers, for the instructor of a room."""
+    done.mark(name)
+    solved = done.names()
+    lessons = []
+    for number, lesson in enumerate(LESSONS, 1):
+        names = {name for kind in _names_of(lesson) for name in kind}
+        if solved & names:
+            lessons.append({"lesson": number, "done": len(solved & names), "there": len(names)})
+    local_service.report(PROGRESS_PATH, {"lessons": lessons})
+
+
 def _verdict(name: str, asked: Question, letter: Any) -> str:
     """Whether a choice is right, and why; a right one is remembered."""
     choices = asked.lettered()
@@ -176,7 +196,7 @@ def _verdict(name: str, asked: Question, letter: Any) -> str:
         )
     choice = choices[letter]
     if choice == asked.right:
-        done.mark(name)
+        _keep(name)
         return _("Right! {reason}", reason=_(asked.choices[choice]))
     return _("No: {reason}", reason=_(asked.choices[choice]))
 

@@ -1,4 +1,4 @@
-"""`python -m helpers.service`: the local Gradient service as a program; `commands.py` has its status, stop and logs.
+"""`python -m helpers.service`: the local Gradient service as a program; `commands.py` looks after one that runs.
 
 Reads the command line and settles the token; `server.py` puts the service together and runs it: it prints one line when
 ready, and ends on Ctrl-C or SIGTERM. Imports are kept inside functions: the tuner's process imports this module again
@@ -34,9 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     data = options.data_dir or paths.data_dir()
     if options.command == "status":
-        return commands.status(data)
+        return commands.status(data, options.json)
     if options.command == "stop":
         return commands.stop(data)
+    if options.command == "reset":
+        return commands.reset(data, options.workspace, options.yes)
     if options.command == "logs":
         return commands.logs(data, options.lines, options.follow)
     _settle_token(options)
@@ -54,22 +56,36 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    from .calls import MAX_ADAPTERS, MAX_BYTES
     from .paths import whole
 
+    most_mb = MAX_BYTES // 1_000_000
     parser = argparse.ArgumentParser(prog="python -m helpers.service", description="The local Gradient service.")
     parser.add_argument(
         "command",
         nargs="?",
-        choices=("serve", "status", "stop", "logs"),
+        choices=("serve", "status", "stop", "logs", "reset"),
         default="serve",
-        help="serve (the default), or look after the one that runs: status, stop, logs",
+        help="serve (the default), or look after the one that runs: status, stop, logs, reset WORKSPACE",
     )
+    parser.add_argument("workspace", nargs="?", help="reset: whose adapters, files, collections and counts to delete")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=_port, default=0, help="port to listen on (default: a free one)")
     parser.add_argument("--data-dir", type=whole, help="folder for adapters (default: a per-user folder)")
     parser.add_argument("--cache-dir", type=whole, help="folder for the model (default: a per-user folder)")
     parser.add_argument("--model", type=whole, help="another GGUF file of the Llama architecture")
+    parser.add_argument("--tls-cert", type=whole, help="certificate (PEM): speak https, with --tls-key")
+    parser.add_argument("--tls-key", type=whole, help="its private key (PEM, without a passphrase)")
     parser.add_argument("--token", help=f"access token that clients must send (or set {LOCAL_TOKEN_VARIABLE})")
+    parser.add_argument(
+        "--max-adapters", type=_count, default=MAX_ADAPTERS, help=f"of a workspace (default: {MAX_ADAPTERS})"
+    )
+    parser.add_argument(
+        "--max-megabytes",
+        type=_count,
+        default=most_mb,
+        help=f"of a workspace's adapters, files and collections together (default: {most_mb})",
+    )
     parser.add_argument("--seed", type=int, help="make sampled answers repeat from start to start")
     parser.add_argument("--idle-hours", type=_hours, default=0, help="end after this long without a call (0: never)")
     parser.add_argument("--no-preload", action="store_true", help="load the tuner at the first need of it, not before")
@@ -81,8 +97,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quiet", action="store_true", help="log to the data folder alone, not to the terminal too")
     parser.add_argument("-n", "--lines", type=_count, default=20, help="logs: how many lines to show (default: 20)")
     parser.add_argument("-f", "--follow", action="store_true", help="logs: go on with new lines until Ctrl-C")
-    options = parser.parse_args(arguments)
+    parser.add_argument("-y", "--yes", action="store_true", help="reset: don't ask before deleting")
+    parser.add_argument("--json", action="store_true", help="status: for programs")
+    options = parser.parse_intermixed_args(arguments)  # or an option before WORKSPACE would end the positionals
     _check_ray(parser, options)
+    if (options.tls_cert is None) != (options.tls_key is None):
+        parser.error("--tls-cert and --tls-key go together: the certificate, and the key that it was made with")
+    if (options.command == "reset") != (options.workspace is not None):
+        parser.error("reset takes the id of a workspace, and no other command does; status lists those there are")
     options.token = options.token or os.environ.get(LOCAL_TOKEN_VARIABLE) or None
     if options.token is not None and not is_token(options.token):
         parser.error(f"--token needs at least {MIN_TOKEN_CHARACTERS} printable ASCII characters without spaces")
@@ -110,7 +132,7 @@ def _port(text: str) -> int:
 
 def _count(text: str) -> int:
     """How many, as the command line has it."""
-    return _whole(text, 1_000_000_000, "no number of lines: 20 is one")
+    return _whole(text, 1_000_000_000, "no number: 20 is one")
 
 
 def _workers(text: str) -> int:

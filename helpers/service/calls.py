@@ -9,6 +9,8 @@ was before.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -34,8 +36,10 @@ from .engine import (
     TuningOutcome,
     TuningSample,
 )
+from .learners import Learners
 from .refusals import (
     NeedsTemplate,
+    NoRoom,
     NotAnAdapter,
     NotServed,
     NotTuned,
@@ -49,9 +53,24 @@ from .scheduler import Kind, Scheduler
 from .store import Adapter, Store
 from .weights_identity import WeightsIdentity
 
-MAX_ADAPTERS = 100  # of one workspace; each takes about 11 MB of disk once it is fine-tuned
+MAX_ADAPTERS = 100  # of one workspace, unless the command says otherwise; each takes about 11 MB once it is fine-tuned
+MAX_BYTES = 2_000_000_000  # likewise
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one workspace may keep.
+
+    Attributes:
+        adapters: how many.
+        bytes: of adapters, files, passages and vectors together. What one call makes may go beyond it, as how much that
+            is shows when it is done; the next is refused.
+    """
+
+    adapters: int
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -92,16 +111,21 @@ class Calls:
     Args:
         engine: completes, tunes and embeds.
         store: keeps adapters; files and collections are kept in the same folder.
+        limits: what a workspace may keep.
 
     Attributes:
         collections: the calls on files and collections.
+        learners: counts what each workspace does.
     """
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    def __init__(self, engine: Engine, store: Store, limits: Limits | None = None) -> None:
         self._engine = engine
         self._store = store
         self._scheduler = Scheduler(lambda: engine.places)
-        self.collections = Collections(engine, self._scheduler, CollectionStore(store.data))
+        self._limits = limits or Limits(MAX_ADAPTERS, MAX_BYTES)
+        self._collection_store = CollectionStore(store.data)
+        self.collections = Collections(engine, self._scheduler, self._collection_store, self._require_room)
+        self.learners = Learners(store.data)
         self._base_models = {model.id: model for model in catalog.base_models(engine.weights_name)}
 
     def base_models(self) -> list[catalog.BaseModel]:
@@ -146,7 +170,7 @@ class Calls:
         Raises:
             UnknownBaseModel: there is no such base model.
             SlugForId: the id is none, and a base model has it as its slug.
-            TooManyAdapters: the workspace has MAX_ADAPTERS already.
+            TooManyAdapters: the workspace has as many as it may have.
         """
         self._refuse_slug(base_model_id)
         if base_model_id not in self._base_models:
@@ -161,7 +185,7 @@ class Calls:
             version=0,
             updated=datetime.now(timezone.utc),
         )
-        self._store.add(adapter, MAX_ADAPTERS)
+        self._store.add(adapter, self._limits.adapters)
         self._engine.prepare_tuning()  # who creates an adapter is about to fine-tune it
         return adapter
 
@@ -171,6 +195,14 @@ class Calls:
         await self._scheduler.run(
             workspace, lambda given_up: self._store.delete(workspace, model_id), Kind.COMPLETE, model_id, exclusive=True
         )
+
+    async def reset(self, workspace: str) -> None:
+        """Deletes all that a workspace has, and its counts, once what is running on its adapters has ended."""
+        for adapter in self.adapters(workspace):
+            with contextlib.suppress(UnknownAdapter):  # its owner was faster
+                await self.delete(workspace, adapter.id)
+        await self.collections.reset(workspace)
+        await asyncio.to_thread(self.learners.forget, workspace)
 
     async def complete(
         self, workspace: str, model_id: str, request: CompletionRequest, collection_id: str | None = None
@@ -280,10 +312,11 @@ class Calls:
             samples: what to learn.
 
         Raises:
-            Refusal: unknown id; an adapter that was tuned on other weights; whatever the engine refuses. The adapter
-                is then as it was before.
+            Refusal: unknown id; an adapter that was tuned on other weights; no room for the first weights of one;
+                whatever the engine refuses. The adapter is then as it was before.
         """
-        self.adapter(workspace, model_id)
+        if not self.adapter(workspace, model_id).version:  # later weights take the place of these
+            await asyncio.to_thread(self._require_room, workspace)
 
         def work(given_up: threading.Event) -> TuningOutcome:
             return self._tune_and_keep(self.adapter(workspace, model_id), samples, given_up)
@@ -327,6 +360,17 @@ class Calls:
             Refusal: whatever the engine refuses.
         """
         return self._engine.tokenize(text)
+
+    def _require_room(self, workspace: str, more: int = 0) -> None:
+        """Refuses, before the work is done, what would need more bytes than a workspace may keep.
+
+        Args:
+            workspace: whose.
+            more: how many bytes are to come, if that is known.
+        """
+        used = self._store.size(workspace) + self._collection_store.size(workspace)
+        if used + max(more, 1) > self._limits.bytes:
+            raise NoRoom(used, self._limits.bytes, more)
 
     def _refuse_slug(self, model_id: str) -> None:
         if any(model.slug == model_id for model in self._base_models.values()):
@@ -395,5 +439,6 @@ class Calls:
         """Ends what is running and frees everything."""
         self._scheduler.close()
         self.collections.close()
+        self.learners.close()
         self._engine.close()
         self._store.close()

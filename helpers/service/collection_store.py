@@ -24,9 +24,10 @@ from typing import Literal
 
 from . import chunkers
 from .chunkers import Chunker
-from .database import Database, usable
+from .database import Database, add_columns, usable
 from .refusals import TooManyPassages, TooMuchKept, UnknownCollection, UnknownFile
 
+COLLECTIONS_FILE = "collections.sqlite3"
 MAX_COLLECTIONS = 100  # of one workspace
 MAX_FILES = 1000  # of one workspace, uploaded and not deleted with their collections
 MAX_FILE_BYTES_TOGETHER = 256_000_000  # of one workspace
@@ -62,6 +63,7 @@ CREATE INDEX IF NOT EXISTS passages_of ON passages (collection);
 CREATE INDEX IF NOT EXISTS points_of ON points (collection);
 """
 _COLUMNS = "id, workspace, name, slug, chunker, created, updated"
+_ADDED = {"bytes": "INTEGER NOT NULL DEFAULT 0"}  # of a member's passages and vectors; earlier versions lack it
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,11 @@ class CollectionStore:
 
     def __init__(self, data: Path) -> None:
         with usable("collections", data):
-            self._database = Database(data / "collections.sqlite3")
+            self._database = Database(data / COLLECTIONS_FILE)
             with self._database.writing() as database:
                 for statement in filter(str.strip, _SCHEMA.split(";")):
                     database.execute(statement)
+                add_columns(database, "members", _ADDED)
 
     def add_file(self, workspace: str, content: bytes) -> str:
         """Keeps an uploaded file and gives its id.
@@ -229,6 +232,20 @@ class CollectionStore:
             database.execute("DELETE FROM members WHERE collection = ?", (collection_id,))
             database.execute("DELETE FROM collections WHERE id = ?", (collection_id,))
 
+    def reset(self, workspace: str) -> None:
+        """Forgets all collections and files of a workspace."""
+        theirs = "(SELECT id FROM collections WHERE workspace = ?)"
+        with self._database.writing() as database:
+            for table in ("points", "passages", "members"):
+                database.execute(f"DELETE FROM {table} WHERE collection IN {theirs}", (workspace,))
+            for table in ("files", "collections"):
+                database.execute(f"DELETE FROM {table} WHERE workspace = ?", (workspace,))
+
+    def size(self, workspace: str) -> int:
+        """The bytes of a workspace's files, passages and vectors."""
+        with self._database.reading() as database:
+            return usage(database, "WHERE workspace = ?", (workspace,)).get(workspace, Usage()).bytes
+
     def workspaces_with_pending(self) -> Sequence[str]:
         """The workspaces that have files still to be cut into passages."""
         with self._database.reading() as database:
@@ -261,6 +278,10 @@ class CollectionStore:
                 raise TooManyPassages(MAX_POINTS)
             if not _end(database, pending, SUCCEEDED, None):
                 return
+            database.execute(
+                "UPDATE members SET bytes = ? WHERE collection = ? AND file = ?",
+                (_bytes_of(passages), pending.collection, pending.file),
+            )
             for content, points in passages:
                 passage = database.execute(
                     "INSERT INTO passages (collection, file, content) VALUES (?, ?, ?)",
@@ -303,6 +324,44 @@ class CollectionStore:
     def close(self) -> None:
         """Closes the database."""
         self._database.close()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How many collections and files a workspace has, and their bytes, with passages and vectors."""
+
+    collections: int = 0
+    files: int = 0
+    bytes: int = 0
+
+
+def usage(database: sqlite3.Connection, where: str = "", values: tuple[str, ...] = ()) -> dict[str, Usage]:
+    """What each workspace has, in the database of `CollectionStore`.
+
+    Args:
+        database: the connection.
+        where, values: which files and collections, in SQL; all if not given.
+    """
+    files = database.execute(
+        f"SELECT workspace, COUNT(*), SUM(LENGTH(content)) FROM files {where} GROUP BY workspace", values
+    ).fetchall()
+    collections = database.execute(
+        "SELECT workspace, COUNT(DISTINCT collections.id), IFNULL(SUM(members.bytes), 0) FROM collections"
+        f" LEFT JOIN members ON collection = collections.id {where} GROUP BY workspace",
+        values,
+    ).fetchall()
+    found = {workspace: Usage(files=count, bytes=size) for workspace, count, size in files}
+    for workspace, count, size in collections:
+        before = found.get(workspace, Usage())
+        found[workspace] = Usage(count, before.files, before.bytes + size)
+    return found
+
+
+def _bytes_of(passages: Sequence[tuple[str, Sequence[Point]]]) -> int:
+    return sum(
+        len(content.encode("utf-8", "surrogatepass")) + sum(len(point.vector) for point in points)
+        for content, points in passages
+    )
 
 
 def _check(database: sqlite3.Connection, workspace: str, collection_id: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from . import vectors
@@ -49,12 +49,16 @@ class Collections:
         engine: embeds.
         scheduler: gives the turns.
         store: keeps files and collections.
+        require_room: told whose bytes are to come, and how many if that is known; refuses what is too much.
     """
 
-    def __init__(self, engine: Engine, scheduler: Scheduler, store: CollectionStore) -> None:
+    def __init__(
+        self, engine: Engine, scheduler: Scheduler, store: CollectionStore, require_room: Callable[..., None]
+    ) -> None:
         self._engine = engine
         self._scheduler = scheduler
         self._store = store
+        self._require_room = require_room
         self._ingestion = Ingestion(engine, scheduler, store)
 
     async def resume(self) -> None:
@@ -69,8 +73,9 @@ class Collections:
             content: the bytes of the file.
 
         Raises:
-            TooMuchKept: the workspace has as many files, or bytes of them, as it may have.
+            TooMuchKept, NoRoom: the workspace has as many files, or bytes, as it may have.
         """
+        self._require_room(workspace, len(content))
         return self._store.add_file(workspace, content)
 
     async def create(
@@ -85,10 +90,11 @@ class Collections:
             files: id of an uploaded file, and its name in the collection.
 
         Raises:
-            TooMuchKept: the workspace has as many collections as it may have.
+            TooMuchKept, NoRoom: the workspace has as many collections, or bytes, as it may have.
             UnknownFile: the workspace has no such file.
         """
         named = [(file_id, plain_name(file_name)) for file_id, file_name in files]
+        await asyncio.to_thread(self._require_room, workspace)
         collection_id = await asyncio.to_thread(self._store.create, workspace, name, slug, chunker, named)
         self._ingestion.wake(workspace)
         return collection_id
@@ -102,8 +108,10 @@ class Collections:
 
         Raises:
             UnknownCollection, UnknownFile: the workspace has none of this id.
+            NoRoom: the workspace has as many bytes as it may have.
         """
         named = [(file_id, plain_name(file_name)) for file_id, file_name in files]
+        await asyncio.to_thread(self._require_room, workspace)
         await asyncio.to_thread(self._store.add, workspace, collection_id, named)
         self._ingestion.wake(workspace)
 
@@ -128,6 +136,10 @@ class Collections:
             UnknownCollection: the workspace has none of this id.
         """
         await asyncio.to_thread(self._store.delete, workspace, collection_id)
+
+    async def reset(self, workspace: str) -> None:
+        """Deletes all collections and files of a workspace."""
+        await asyncio.to_thread(self._store.reset, workspace)
 
     async def nearest(self, workspace: str, collection_id: str, question: str, count: int = 4) -> Sequence[Passage]:
         """The passages that are most like a question, the likest first. Files that were just added are waited for.

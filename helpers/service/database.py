@@ -1,6 +1,6 @@
 """SQLite as the service uses it: one file, one connection that all threads share, writes that outlive a power cut.
 
-`store.py` and `collection_store.py` keep their tables by it.
+`store.py`, `collection_store.py` and `learners.py` keep their tables by it; `overview.py` looks into them.
 """
 
 from __future__ import annotations
@@ -57,6 +57,33 @@ class Database:
         """Closes the file."""
         with self._lock:
             self.connection.close()
+
+
+@contextlib.contextmanager
+def looking(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that only reads, beside a service that may be running on the file.
+
+    Raises:
+        sqlite3.Error: it is not there or can't be read.
+    """
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCKED_SECONDS)
+    with contextlib.closing(connection):
+        yield connection
+
+
+def add_columns(connection: sqlite3.Connection, table: str, columns: dict[str, str]) -> None:
+    """Brings a table that an earlier version made up to date. Each column is added by itself, so that a kill between
+    two of them leaves the rest to the next start.
+
+    Args:
+        connection: to the database.
+        table: its name.
+        columns: names, and their types with defaults.
+    """
+    there = {column[1] for column in connection.execute(f"PRAGMA table_info({table})")}
+    for name, kind in columns.items():
+        if name not in there:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
 
 @contextlib.contextmanager

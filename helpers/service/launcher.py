@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import signal
+import ssl
 import subprocess
 import sys
 import sysconfig
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import filelock
 
@@ -33,6 +34,8 @@ OUTPUT_FILE = "service.out"  # what a started service prints, such as why it can
 IDLE_HOURS = 8
 START_SECONDS = 60  # without any progress; a download may take longer as long as it moves
 STOP_SECONDS = 15
+ANSWER_SECONDS = 5
+RESET_SECONDS = 920  # a fine-tune that runs on one of its adapters ends first
 LOG_LINES = 12
 
 
@@ -53,6 +56,8 @@ class Service:
         token: the access token it wants; any will do if it wants none. It is in no repr.
         pid: its process.
         instance: tells this run from others.
+        operator: the token of who runs it. It is in no repr.
+        certificate: the file of the one that it shows, if it speaks https.
         others: its base URLs for other machines, if it listens for them on every address of this one.
     """
 
@@ -61,14 +66,18 @@ class Service:
     pid: int
     instance: str
     others: tuple[str, ...] = ()
+    operator: str = field(default="", repr=False)
+    certificate: str | None = None
 
 
 def find(data: Path) -> Service | None:
     """The service that runs on this data folder, ready or still loading, or None."""
     try:
         known = json.loads((data / ADDRESS_FILE).read_text(encoding="utf-8"))
-        others = tuple(known.get("others", ()))  # earlier versions wrote none
-        service = Service(str(known["url"]), known["token"], known["pid"], known["instance"], others)
+        others, operator = tuple(known.get("others", ())), known.get("operator", "")  # earlier versions wrote none
+        certificate = known.get("certificate")
+        url, token = str(known["url"]), known["token"]
+        service = Service(url, token, known["pid"], known["instance"], others, operator, certificate)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     code, health = health_of(service)
@@ -146,7 +155,16 @@ def _end(data: Path, service: Service) -> None:
             ) from None
 
 
-def write_address(data: Path, url: str, token: str | None, instance: str, others: Sequence[str] = ()) -> None:
+def write_address(
+    data: Path,
+    url: str,
+    token: str | None,
+    instance: str,
+    others: Sequence[str] = (),
+    *,
+    operator: str = "",
+    certificate: Path | None = None,
+) -> None:
     """Called by the service: says where it is, in a file that only its user can read.
 
     Args:
@@ -155,9 +173,12 @@ def write_address(data: Path, url: str, token: str | None, instance: str, others
         token: the access token, or None if any will do.
         instance: tells this run from others.
         others: base URLs for other machines.
+        operator: the token of the calls that are the operator's alone.
+        certificate: what the service shows of itself over https, or None over http.
     """
     address = {"url": url, "token": token or "any-token-will-do", "pid": os.getpid(), "instance": instance}
-    address["others"] = list(others)
+    address |= {"others": list(others), "operator": operator}
+    address["certificate"] = None if certificate is None else str(certificate)
     private_file.write_json(data / ADDRESS_FILE, address)
 
 
@@ -311,11 +332,44 @@ def metrics_of(service: Service) -> str:
         return ""
 
 
+def reset(service: Service, workspace: str) -> None:
+    """Has a service delete all that a workspace has; it waits for what is running on an adapter.
+
+    Raises:
+        LauncherError: it does not do so, or says nothing in RESET_SECONDS.
+    """
+    headers = {"Authorization": f"Bearer {service.operator}"}
+    try:
+        code, body = _call(service, "DELETE", f"/workspaces/{quote(workspace, safe='')}", headers, RESET_SECONDS)
+        refused = None if code == 200 else json.loads(body)["message"]
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException) as error:
+        reason = error or type(error).__name__
+        raise LauncherError(
+            _("The service at {url} does not answer ({reason}).", url=service.url, reason=reason)
+        ) from None
+    if refused is not None:
+        raise LauncherError(refused)
+
+
 def _get(service: Service, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
-    address = urlsplit(service.url)
-    if address.hostname is None:
-        raise ValueError(service.url)  # caught by both callers
-    with contextlib.closing(http.client.HTTPConnection(address.hostname, address.port, timeout=5)) as connection:
-        connection.request("GET", path, headers=headers)
+    return _call(service, "GET", path, headers, ANSWER_SECONDS)
+
+
+def _call(service: Service, method: str, path: str, headers: dict[str, str], seconds: float) -> tuple[int, bytes]:
+    with contextlib.closing(_connection(service, seconds)) as connection:
+        connection.request(method, path, headers=headers)
         response = connection.getresponse()
         return response.status, response.read()
+
+
+def _connection(service: Service, seconds: float) -> http.client.HTTPConnection:
+    """To a service on this machine. One that speaks https is known by its very certificate, whatever name is in it."""
+    address = urlsplit(service.url)
+    host = address.hostname or ""
+    if address.scheme != "https":
+        return http.client.HTTPConnection(host, address.port, timeout=seconds)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it may be signed by another, whose own is not at hand
+    context.load_verify_locations(service.certificate)
+    return http.client.HTTPSConnection(host, address.port, timeout=seconds, context=context)

@@ -176,6 +176,24 @@ class TooMuchKept(Refusal):
         )
 
 
+class NoRoom(Refusal):
+    """Raised when a workspace keeps as many bytes as it may.
+
+    Args:
+        used: bytes that it keeps.
+        limit: bytes that it may keep.
+        more: bytes that were to come.
+    """
+
+    def __init__(self, used: int, limit: int, more: int = 0) -> None:
+        coming = f", and {more / 1e6:,.1f} MB were to come" if more else ""
+        super().__init__(
+            f"This workspace keeps {used / 1e6:,.1f} MB of the {limit / 1e6:,.0f} MB that it may{coming}: delete "
+            "adapters (list_models(only_base=False) shows them, delete() deletes one) or collections, with their "
+            "files, then try again."
+        )
+
+
 class NotTuned(Refusal):
     """Raised when the files of an adapter are asked for that has none yet."""
 

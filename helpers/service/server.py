@@ -17,12 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..environment import TOKEN_VARIABLE, URL_VARIABLE
+from ..environment import URL_VARIABLE, is_loopback
 from . import launcher, logs, paths
-from .calls import Calls
+from .calls import Calls, Limits
 from .engine import Engine
 from .http.app import create_app
 from .http.serve import (
+    Tls,
     allow_many_connections,
     end_cleanly_on_signals,
     http_server,
@@ -54,6 +55,10 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
     Returns:
         Why it could not run, or None after a clean end.
     """
+    tls = None if options.tls_cert is None else Tls(options.tls_cert, options.tls_key)
+    flaw = tls and tls.flaw()
+    if flaw:
+        return flaw
     logs.configure(data, options.quiet)
     allow_many_connections()
     status = Status()
@@ -63,9 +68,12 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
         return _no_port(options, error)
     with listening as bound:
         port = bound.getsockname()[1]
-        url, others = url_of(options.host, port), urls_for_others(options.host, port)
-        server = http_server(create_app(status, options.token, any_host=any_host))
-        launcher.write_address(data, url, options.token, status.instance, others)
+        at = (options.host, port, "http" if tls is None else "https")
+        url, others = url_of(*at), urls_for_others(*at)
+        server = http_server(create_app(status, options.token, any_host=any_host), tls)
+        launcher.write_address(
+            data, url, options.token, status.instance, others, operator=status.operator, certificate=options.tls_cert
+        )
         try:
             logs.event("start", url=url, instance=status.instance)
             failures: list[str] = []
@@ -93,12 +101,21 @@ def _no_port(options: argparse.Namespace, error: OSError) -> str:
 
 
 def _say_ready(options: argparse.Namespace, url: str, others: list[str]) -> None:
-    """Says where the service is, and before it the token that was made for it: the only time that one is said."""
-    if options.says_token:
-        print(f"Access token for this run ({TOKEN_VARIABLE}): {options.token}", file=sys.stderr, flush=True)
+    """Says where the service is; to a room also the cell to paste, with a token if it was made: the only time that
+    one is said."""
+    cell = None if is_loopback(options.host) else partial(_cell, others[-1] if others else url)
+    if cell and options.says_token:
+        print(f"To paste, with the token of this run: {cell(options.token)}", file=sys.stderr, flush=True)
     print(f"Gradient service ready at {url}", flush=True)
     if others:
         print(f"For other machines ({URL_VARIABLE}): {' or '.join(others)}", flush=True)
+    if cell and not options.says_token:
+        print(f"To paste: {cell('THE-TOKEN')}", flush=True)
+
+
+def _cell(url: str, token: str) -> str:
+    """What each learner runs first, with a workspace of their own."""
+    return f'from helpers import connect; connect(url="{url}", token="{token}", workspace="ada")'
 
 
 def _load(
@@ -146,9 +163,14 @@ def make_calls(options: argparse.Namespace, data: Path, status: Status) -> Calls
     store = open_store(data)
     if options.ray:
         make = partial(engine_of_a_worker, options.cache_dir, options.model, not options.no_preload, options.tuners)
-        return Calls(cluster_engine(options, found, make, progress), store)
+        return Calls(cluster_engine(options, found, make, progress), store, limits_of(options))
     engine = local_engine(found, cache, options.seed, preload=not options.no_preload, tuners=options.tuners)
-    return Calls(engine, store)
+    return Calls(engine, store, limits_of(options))
+
+
+def limits_of(options: argparse.Namespace) -> Limits:
+    """What the command lets a workspace keep."""
+    return Limits(options.max_adapters, options.max_megabytes * 1_000_000)
 
 
 def open_store(data: Path) -> Store:

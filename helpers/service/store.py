@@ -32,10 +32,12 @@ from typing import Any
 
 from .. import renaming
 from .catalog import is_adapter_id
-from .database import Database, usable
+from .database import Database, add_columns, usable
 from .refusals import TooManyAdapters, UnknownAdapter
 from .weights_identity import WeightsIdentity
 
+ADAPTERS_FILE = "adapters.sqlite3"
+ADAPTERS = "adapters"
 SET_ASIDE = "adapters-set-aside"
 
 _VERSION = re.compile(r"v[0-9]+")
@@ -54,7 +56,7 @@ CREATE TABLE IF NOT EXISTS adapters (
 )
 """
 _DELETED = "CREATE TABLE IF NOT EXISTS deleted (id TEXT PRIMARY KEY)"  # adapters whose folder may still be there
-_ADDED = ("weights_name", "weights_sha256")  # columns that the databases of earlier versions lack
+_ADDED = {"weights_name": "TEXT", "weights_sha256": "TEXT"}  # columns that the databases of earlier versions lack
 _COLUMNS = "id, workspace, name, base_model_id, rank, learning_rate, version, updated, weights_name, weights_sha256"
 
 
@@ -93,15 +95,15 @@ class Store:
 
     def __init__(self, data: Path) -> None:
         self.data = data
-        self._folder = data / "adapters"
+        self._folder = data / ADAPTERS
         self.set_aside = 0
         with usable("adapters", data):
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._database = Database(data / "adapters.sqlite3")
+            self._database = Database(data / ADAPTERS_FILE)
             with self._database.writing() as database:
                 database.execute(_SCHEMA)
                 database.execute(_DELETED)
-                _add_columns(database)
+                add_columns(database, "adapters", _ADDED)
             _sync(data)
             self._tidy(data / SET_ASIDE / datetime.now(timezone.utc).strftime("%Y-%m-%dT%H-%M-%S-%f"))
 
@@ -150,6 +152,12 @@ class Store:
         """How many adapters all workspaces have together."""
         with self._database.reading() as database:
             return database.execute("SELECT COUNT(*) FROM adapters").fetchone()[0]
+
+    def size(self, workspace: str) -> int:
+        """The bytes of a workspace's adapters."""
+        with self._database.reading() as database:
+            found = usage(database, self.data, "WHERE workspace = ?", (workspace,))
+        return found[workspace].bytes if found else 0
 
     def delete(self, workspace: str, adapter_id: str) -> None:
         """Forgets an adapter and removes its folder.
@@ -264,17 +272,39 @@ class Store:
                     database.execute("DELETE FROM deleted WHERE id = ?", (adapter_id,))
 
 
+@dataclass(frozen=True)
+class Usage:
+    """How many adapters a workspace has, and their bytes on disk."""
+
+    adapters: int = 0
+    bytes: int = 0
+
+
+def usage(database: sqlite3.Connection, data: Path, where: str = "", values: tuple[str, ...] = ()) -> dict[str, Usage]:
+    """What each workspace has, in the database of `Store`.
+
+    Args:
+        database: the connection.
+        data: the store's folder.
+        where, values: which adapters, in SQL; all if not given.
+    """
+    found: dict[str, Usage] = {}
+    for workspace, adapter_id in database.execute(f"SELECT workspace, id FROM adapters {where}", values):
+        before = found.get(workspace, Usage())
+        found[workspace] = Usage(before.adapters + 1, before.bytes + _folder_bytes(data / ADAPTERS / adapter_id))
+    return found
+
+
+def _folder_bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # a fine-tune replaces files meanwhile
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
 def _count(database: sqlite3.Connection, workspace: str) -> int:
     return database.execute("SELECT COUNT(*) FROM adapters WHERE workspace = ?", (workspace,)).fetchone()[0]
-
-
-def _add_columns(database: sqlite3.Connection) -> None:
-    """Brings a database that an earlier version made up to date. Each column is added by itself, so that a kill between
-    two of them leaves the rest to the next start."""
-    there = {column[1] for column in database.execute("PRAGMA table_info(adapters)")}
-    for name in _ADDED:
-        if name not in there:
-            database.execute(f"ALTER TABLE adapters ADD COLUMN {name} TEXT")
 
 
 def _row_of(weights: WeightsIdentity | None) -> tuple[str | None, str | None]:

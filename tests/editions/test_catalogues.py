@@ -16,10 +16,11 @@ from tests.support.source import modules
 from . import catalogue
 
 LANGUAGES = sorted(path.name for path in FOLDER.iterdir())
+COMMANDS = ("helpers.service", "helpers.offline")  # for who runs a service or a room, in English
 SPEAKERS = {
     name: path.read_text(encoding="utf-8")
     for name, path in modules(ROOT / "helpers").items()
-    if not name.startswith("helpers.service") or name == "helpers.service.launcher"
+    if name == "helpers.service.launcher" or not name.startswith(COMMANDS)
 }
 # What these are given goes to a learner: an exception's sentence, a line in a form; and so do words on widgets.
 SAYING = {"NotYet", "LauncherError", "ValueError", "print", "_say", "_start", "heading", "number_field"} | {

@@ -59,6 +59,63 @@ def test_quiet_prints_nothing(environment, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.fixture
+def three_variables(monkeypatch):
+    """connect() sets them by itself: pytest takes them back."""
+    for name in ("GRADIENT_API_URL", "GRADIENT_ACCESS_TOKEN", "GRADIENT_WORKSPACE_ID"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def test_one_cell_connects_to_a_room_and_all_that_follows_goes_there(three_variables, server, capsys):
+    gradient = connect(url=f" {server.url}/\n", token=TOKEN, workspace="ada")
+    said = capsys.readouterr().out
+    assert said == f"Connected to the local Gradient service at {server.url}, workspace ada.\n"
+    assert (gradient.workspace_id, Gradient().workspace_id, connect(quiet=True).workspace_id) == ("ada", "ada", "ada")
+    assert [os.environ[f"GRADIENT_{name}"] for name in ("API_URL", "ACCESS_TOKEN")] == [server.url, TOKEN]
+    assert TOKEN not in said + repr(gradient)
+
+
+def test_what_one_cell_names_wins_over_the_environment(environment, server):
+    assert connect(url=server.url, token=TOKEN, workspace="ada", quiet=True).workspace_id == "ada"
+    assert connect(url=server.url, token=TOKEN, workspace="ben", quiet=True).workspace_id == "ben"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"url": "http://192.168.1.20:8080/api"}, "connect() with url needs token and workspace too"),
+        ({"url": "http://192.168.1.20:8080/api", "token": TOKEN, "workspace": " "}, "needs workspace too"),
+        ({"token": TOKEN}, "connect() with token needs url and workspace too"),
+        ({"workspace": "ada"}, "connect() with workspace needs url and token too"),
+        ({"url": "192.168.1.20:8080", "token": TOKEN, "workspace": "ada"}, "a right one is http://192.168.1.20:8080/a"),
+        ({"url": 8080, "token": TOKEN, "workspace": "ada"}, "connect() takes url as a text"),
+        ({"url": "http://127.0.0.1:1/api", "token": [TOKEN], "workspace": "ada"}, "connect() takes token as a text"),
+        ({"url": "http://127.0.0.1:1/api", "token": TOKEN, "workspace": "ada lovelace"}, "The workspace, "),
+        ({"url": "http://127.0.0.1:1/api", "token": "…", "workspace": "ada"}, "another one at place 1"),
+        ({"url": "http://127.0.0.1:1/api", "token": f"{TOKEN} x", "workspace": "ada"}, f"place {len(TOKEN) + 1}"),
+        ({"url": "http://127.0.0.1:1/api", "token": TOKEN, "workspace": "ada"}, "Nothing answers at"),
+        ({"url": "http://127.0.0.1:1/api", "token": TOKEN, "workspace": "ada", "hosted": True}, "leave hosted and"),
+        ({"url": "http://127.0.0.1:1/api", "token": TOKEN, "workspace": "ada", "data_dir": "x"}, "and data_dir out"),
+    ],
+)
+def test_a_cell_that_is_not_whole_or_not_right_is_said_so_and_changes_nothing(three_variables, given, said):
+    before = dict(os.environ)
+    with pytest.raises(GradientError) as refusal:
+        connect(**given)
+    assert said in str(refusal.value)
+    assert TOKEN not in str(refusal.value) + repr(refusal.value)
+    assert dict(os.environ) == before
+
+
+def test_a_wrong_token_in_a_cell_is_in_no_sentence_and_leaves_the_connection_that_was(environment, server):
+    wrong = "a-wrong-token"
+    with pytest.raises(GradientError, match="GRADIENT_ACCESS_TOKEN") as refusal:
+        connect(url=server.url, token=wrong, workspace="ada")
+    assert wrong not in str(refusal.value) + repr(refusal.value)
+    assert connect(quiet=True).workspace_id == WORKSPACE
+
+
 def test_one_credential_without_the_other_is_refused(monkeypatch):
     monkeypatch.setenv("GRADIENT_ACCESS_TOKEN", TOKEN)
     with pytest.raises(GradientError, match="GRADIENT_WORKSPACE_ID"):

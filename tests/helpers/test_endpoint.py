@@ -260,7 +260,7 @@ def test_any_other_workspace_id_is_refused_with_one_sentence(variables, server, 
     with pytest.raises(ValueError, match="workspace") as third:
         sdk.client(server.url, TOKEN, workspace)
     assert by_connect.startswith(
-        "GRADIENT_WORKSPACE_ID has to be a workspace id (letters, digits and '_.:-', up to 128)"
+        "The workspace, GRADIENT_WORKSPACE_ID, has to be an id (letters, digits and '_.:-', up to 128)"
     )
     assert by_connect in by_llm
     assert by_connect == str(third.value)

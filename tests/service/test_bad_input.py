@@ -196,6 +196,7 @@ def test_every_call_is_on_the_page():
         "GET /metrics",
         "POST /tokens",
         "POST /next-tokens",
+        "POST /progress",
         "GET /export/adapters/{model_id}",
         "GET /export/adapters/{model_id}/{file}",
         "GET /export/base/{file}",

@@ -116,7 +116,7 @@ def test_a_token_that_can_not_be_sent_is_refused_without_saying_it(token, capsys
 def test_a_room_demands_the_token_it_printed_once_and_keeps_it_private(start_service, tmp_path, monkeypatch):
     monkeypatch.delenv(LOCAL_TOKEN_VARIABLE, raising=False)
     service = start_service(tmp_path / "room", "--host", "0.0.0.0", module="tests.support.fake_service", token=None)
-    token = service.log().split("(GRADIENT_ACCESS_TOKEN): ")[1].split()[0]
+    token = service.log().split('token="')[1].split('"')[0]
     right = {**HEADERS, "Authorization": f"Bearer {token}", "Host": "classroom.example:8080"}
     assert call(service, "GET", "/api/models")[0] == 401
     assert call(service, "GET", "/metrics", headers={})[0] == 401

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from helpers import __version__, connect
 from helpers.environment import LOCAL_TOKEN_VARIABLE
 from helpers.service import __main__ as program
-from helpers.service import commands, launcher, logs
+from helpers.service import commands, launcher, logs, server
 from helpers.service.engine import Load
 from helpers.service.http import serve
 from tests.conftest import ROOT, TOKEN, WORKSPACE, ended_cleanly, file_mode
@@ -375,8 +375,15 @@ def test_the_recipe_for_a_room_works_as_it_is_written(start_service, tmp_path, m
     service = start_service(tmp_path / "room", *options, module="tests.support.fake_service", token=None)
     given = {
         "THE-MACHINE:8080": service.url.removeprefix("http://").removesuffix("/api"),
-        "THE-TOKEN": service.log().split("(GRADIENT_ACCESS_TOKEN): ")[1].split()[0],
+        "THE-TOKEN": service.log().split('token="')[1].split('"')[0],
     }
+    cell = recipe("python", "connect(")
+    for word, real in given.items():
+        cell = cell.replace(word, real)
+    for name in ("API_URL", "ACCESS_TOKEN", "WORKSPACE_ID"):
+        monkeypatch.setenv(f"GRADIENT_{name}", "")  # the cell sets it by itself: pytest takes it back
+    exec(cell)  # noqa: S102 - as a learner runs it
+    assert capsys.readouterr().out == f"Connected to the local Gradient service at {service.url}, workspace ada.\n"
     for line in recipe("sh", "export").splitlines():
         name, value = shlex.split(line)[1].split("=", 1)
         for word, real in given.items():
@@ -410,10 +417,40 @@ def test_a_room_says_at_its_start_and_in_its_status_where_others_reach_it(start_
     assert line.startswith("For other machines (GRADIENT_API_URL): http://")
     assert line.rstrip().endswith(f":{port}")
     assert "127.0.0.1" not in line
+    cell = service.process.stdout.readline()
+    assert cell.startswith("To paste: from helpers import connect; connect(url=")
+    assert line.split(" or ")[-1].split(": ")[-1].strip() in cell
+    assert TOKEN not in cell + service.log()
     assert commands.status(service.data) == commands.DONE
     said = capsys.readouterr().out.splitlines()
     assert said[1] == f"Other machines reach it at {line.split(': ', 1)[1].strip()}."
     service.stop()
+
+
+@pytest.mark.parametrize(
+    ("others", "url"),
+    [
+        (["http://the-machine:80/api", "http://192.168.1.20:80/api"], "http://192.168.1.20:80/api"),
+        (["http://the-machine:80/api"], "http://the-machine:80/api"),
+        ([], "http://192.168.1.7:80/api"),
+    ],
+)
+@pytest.mark.parametrize("made", [True, False])
+def test_a_room_is_told_one_cell_with_the_address_that_others_know_and_a_new_token_once(capsys, others, url, made):
+    options = program._parse(["--host", "0.0.0.0" if others else "192.168.1.7", *([] if made else ["--token", TOKEN])])
+    program._settle_token(options)
+    server._say_ready(options, "http://127.0.0.1:80/api" if others else url, others)
+    out, err = capsys.readouterr()
+    cell = f'from helpers import connect; connect(url="{url}", token="{options.token if made else "THE-TOKEN"}", '
+    assert [cell in text for text in (out, err)] == [not made, made]
+    assert (out + err).count(options.token) == made
+
+
+def test_a_service_for_this_machine_alone_has_no_cell_to_paste(capsys):
+    options = program._parse([])
+    program._settle_token(options)
+    server._say_ready(options, "http://127.0.0.1:80/api", [])
+    assert capsys.readouterr() == ("Gradient service ready at http://127.0.0.1:80/api\n", "")
 
 
 def test_both_shells_are_told_the_same():
@@ -425,7 +462,7 @@ def test_both_shells_are_told_the_same():
 def test_every_command_on_the_pages_is_one_that_the_service_takes():
     pages = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "notebooks/INSTRUCTORS.md")]
     lines = [line for page in pages for line in re.findall(r"python -m helpers\.service([^`\n]*)", page)]
-    assert {program._parse(shlex.split(line)).command for line in lines} == {"serve", "status", "logs", "stop"}
+    assert {program._parse(shlex.split(line)).command for line in lines} == {"serve", "status", "logs", "stop", "reset"}
 
 
 # --- how busy the machine is

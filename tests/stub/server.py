@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from helpers.service.calls import Calls
+from helpers.service.calls import Calls, Limits
 from helpers.service.engine import Engine
 from helpers.service.http.app import create_app
 from helpers.service.http.serve import http_server, listen
@@ -32,10 +32,10 @@ class ThreadedServer:
         self._server = http_server(create_app(self.status, token, any_host=any_host))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
 
-    def use(self, engine: Engine, data: Path) -> None:
+    def use(self, engine: Engine, data: Path, limits: Limits | None = None) -> None:
         """Goes on with another engine and data folder; what ran on the old ones has to have ended."""
         self.status.calls.close()
-        self.status.calls = Calls(engine, Store(data))
+        self.status.calls = Calls(engine, Store(data), limits)
 
     def start(self) -> ThreadedServer:
         """Starts serving; returns when calls are answered."""

@@ -12,5 +12,5 @@ from helpers.service.store import Store
 from tests.support.fake_engine import FakeEngine
 
 if __name__ == "__main__":
-    server.make_calls = lambda options, data, status: Calls(FakeEngine(), Store(data))
+    server.make_calls = lambda options, data, status: Calls(FakeEngine(), Store(data), server.limits_of(options))
     sys.exit(program.main())

@@ -105,7 +105,9 @@ def without_encoding(source: str) -> Iterator[tuple[str, int]]:
         called = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
         named = {word.arg: ast.unparse(word.value) for word in node.keywords}
         mode = named.get("mode", " ".join(map(ast.unparse, node.args)))
-        is_file = called in ("open", "fdopen") and ast.unparse(node.func) not in ("os.open", "archive.open")
+        # A path's own `open` begins with the mode, if with anything; others open no text file.
+        by_path = called == "open" and (not node.args or isinstance(node.args[0], ast.Constant))
+        is_file = by_path or called == "fdopen" or ast.unparse(node.func) == "open"
         text = called in ("read_text", "write_text") or named.get("text") == "True" or (is_file and "b'" not in mode)
         if text and "encoding" not in named:
             yield called, node.lineno

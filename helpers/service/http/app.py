@@ -43,6 +43,7 @@ from .guard import (
 )
 from .metrics import Metrics
 from .pdf import pdf_routes
+from .room import room_routes
 from .status import Status
 
 LOOK_SECONDS = 0.05  # how often it is looked whether the engine is loaded
@@ -74,6 +75,7 @@ def create_app(status: Status, token: str | None, *, any_host: bool = False) -> 
     app.exception_handler(RequestValidationError)(_on_invalid)
     app.exception_handler(HTTPException)(_on_http_error)
     app.include_router(_own_calls(status, metrics))
+    app.include_router(room_routes(status))
     app.include_router(export_routes(status), prefix=EXPORT_PATH)
     app.include_router(embeddings_routes(status, metrics), prefix="/api")
     for routes in (file_routes, collection_routes, pdf_routes, block_routes):

@@ -31,6 +31,7 @@ ANSWERS: dict[type[refusals.Refusal], tuple[int, str]] = {
     refusals.NeedsTemplate: (400, "ragRequiresAutoTemplating"),
     refusals.TooManyPassages: (409, "unprocessableContent"),
     refusals.TooMuchKept: (409, "unprocessableContent"),
+    refusals.NoRoom: (409, "unprocessableContent"),
     refusals.OtherWeights: (409, "unprocessableContent"),
     refusals.NotTuned: (409, "unprocessableContent"),
     refusals.TooLong: (400, "unprocessableContent"),

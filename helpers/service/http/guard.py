@@ -36,6 +36,8 @@ HEALTH_PATH = "/health"
 EXPORT_PATH = "/export"
 TOKENS_PATH = "/tokens"
 NEXT_TOKENS_PATH = "/next-tokens"
+PROGRESS_PATH = "/progress"
+WORKSPACES_PATH = "/workspaces"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
@@ -91,32 +93,39 @@ class Guard:
                 "in GRADIENT_API_URL, or start it with --host to serve others.",
             )
         if scope["path"] == METRICS_PATH and self._token is not None:
-            self._check_token(headers)
-        if scope["path"].startswith(("/api", EXPORT_PATH, TOKENS_PATH, NEXT_TOKENS_PATH)):
-            self._status.last_request = time.monotonic()
-            self._check_token(headers)
-            self._check_workspace(headers)
+            self._check_token(headers, self._token)
+        if scope["path"].startswith(WORKSPACES_PATH):
+            self._check_token(headers, self._status.operator)
             _ = self._status.ready  # or is refused
+        if scope["path"].startswith(("/api", EXPORT_PATH, TOKENS_PATH, NEXT_TOKENS_PATH, PROGRESS_PATH)):
+            self._status.last_request = time.monotonic()
+            self._check_token(headers, self._token)
+            workspace = self._check_workspace(headers)
+            ready = self._status.ready  # or is refused
+            if scope["path"].startswith("/api"):
+                ready.learners.called(workspace)
 
-    def _check_token(self, headers: Headers) -> None:
+    def _check_token(self, headers: Headers, token: str | None) -> None:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given:
             raise HttpRefusal(
                 401, "The access token is missing: send the header 'Authorization: Bearer <GRADIENT_ACCESS_TOKEN>'."
             )
-        if self._token is not None and not secrets.compare_digest(given.encode(), self._token.encode()):
+        if token is not None and not secrets.compare_digest(given.encode(), token.encode()):
             raise HttpRefusal(
                 401, "The access token is not the one of this service: check GRADIENT_ACCESS_TOKEN, or call connect()."
             )
 
-    def _check_workspace(self, headers: Headers) -> None:
-        if _workspace(headers) is None:
+    def _check_workspace(self, headers: Headers) -> str:
+        workspace = _workspace(headers)
+        if workspace is None:
             raise HttpRefusal(
                 400,
                 f"The header {WORKSPACE_HEADER} is missing or not a workspace id ({WORKSPACE_RULE}): send the value of "
                 "GRADIENT_WORKSPACE_ID.",
                 "queryOrPathParsingError",
             )
+        return workspace
 
     def _note(self, scope: Scope, noted: dict[str, object], status: int, seconds: float) -> None:
         self._metrics.answered(_call_name(scope), status, seconds)

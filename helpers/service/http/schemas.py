@@ -103,6 +103,20 @@ class TokensResponse(Response):
     pieces: list[str]
 
 
+class LessonDone(Wire):
+    """How many of a lesson's exercises and questions are done, and how many there are."""
+
+    lesson: Annotated[StrictInt, Field(ge=1, le=99), Whole]
+    done: Annotated[StrictInt, Field(ge=0, le=999), Whole]
+    there: Annotated[StrictInt, Field(ge=0, le=999), Whole]
+
+
+class ProgressBody(Wire):
+    """Body of POST /progress: each lesson that was begun."""
+
+    lessons: Annotated[list[LessonDone], Field(max_length=99)]
+
+
 class NextTokensBody(Wire):
     """Body of POST /next-tokens: a base model or an adapter, a prompt, and how many tokens to list."""
 

@@ -10,6 +10,9 @@ import ipaddress
 import os
 import signal
 import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -21,8 +24,34 @@ KEEP_ALIVE_SECONDS = 300  # a call that meets the closing of its idle connection
 MAX_UNREAD_HEADER_BYTES = 65_536  # beyond it the connection ends; below it `guard.py` refuses with a sentence
 
 
-def http_server(app: ASGIApp) -> uvicorn.Server:
-    """Speaks HTTP by h11, whose limits these are, and without WebSockets."""
+@dataclass(frozen=True)
+class Tls:
+    """What https needs: a certificate and its private key, PEM files both."""
+
+    certificate: Path
+    key: Path
+
+    def flaw(self) -> str | None:
+        """Why these files can't be used, or None if they can."""
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate, self.key, password="")  # or OpenSSL asks in the terminal for one
+        except OSError as error:  # ssl's own are of this kind too
+            reason = getattr(error, "reason", None) or error.strerror or str(error)
+            return (
+                f"It can't use {self.certificate} and {self.key} for https ({reason}): --tls-cert takes a certificate "
+                "and --tls-key the key that it was made with, both as PEM and the key without a passphrase."
+            )
+        return None
+
+
+def http_server(app: ASGIApp, tls: Tls | None = None) -> uvicorn.Server:
+    """Speaks HTTP by h11, whose limits these are, and without WebSockets.
+
+    Args:
+        app: what answers.
+        tls: speak https with these.
+    """
     config = uvicorn.Config(
         app,
         http="h11",
@@ -32,6 +61,8 @@ def http_server(app: ASGIApp) -> uvicorn.Server:
         access_log=False,
         timeout_graceful_shutdown=5,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        ssl_certfile=None if tls is None else tls.certificate,
+        ssl_keyfile=None if tls is None else tls.key,
     )
     return uvicorn.Server(config)
 
@@ -83,18 +114,19 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def url_of(host: str, port: int) -> str:
+def url_of(host: str, port: int, scheme: str = "http") -> str:
     """The base URL under which programs on this machine reach what listens there.
 
     Args:
         host, port: what it listens on.
+        scheme: http or https.
     """
     if _is_every_address(host):
         host = "::1" if ":" in host else "127.0.0.1"
-    return _url(host, port)
+    return _url(host, port, scheme)
 
 
-def urls_for_others(host: str, port: int) -> list[str]:
+def urls_for_others(host: str, port: int, scheme: str = "http") -> list[str]:
     """The base URLs under which other machines reach what listens on every address of this one; else none.
 
     This machine's name, which others may not know, and the address that its way out has; no packet is sent to learn it.
@@ -109,7 +141,7 @@ def urls_for_others(host: str, port: int) -> list[str]:
     with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as way_out:
         way_out.connect((far_away, 9))
         names.append(way_out.getsockname()[0])
-    return [_url(name, port) for name in dict.fromkeys(names) if name and not is_loopback(name)]
+    return [_url(name, port, scheme) for name in dict.fromkeys(names) if name and not is_loopback(name)]
 
 
 def _is_every_address(host: str) -> bool:
@@ -119,5 +151,5 @@ def _is_every_address(host: str) -> bool:
         return False
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/api"
+def _url(host: str, port: int, scheme: str) -> str:
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/api"

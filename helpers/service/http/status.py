@@ -5,6 +5,7 @@ Made by `server.py`; `app.py` and `guard.py` read it.
 
 from __future__ import annotations
 
+import secrets
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ class Status:
         doing: what it is doing while it loads, for people.
         progress: how much of that is done, 0 to 1.
         instance: tells one run of the service from another.
+        operator: the token of who runs the service, which no learner has.
         last_request: monotonic time of the last API call, in seconds.
     """
 
@@ -29,6 +31,7 @@ class Status:
     doing: str = "Starting"
     progress: float = 0.0
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
+    operator: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     last_request: float = field(default_factory=time.monotonic)
 
     @property

