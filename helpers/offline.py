@@ -11,6 +11,7 @@ The service looks into `wheels` beside its own `helpers` before it asks the pack
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -209,9 +210,10 @@ def _pip_download(folder: Path, arguments: Sequence[str]) -> str | None:
         done = subprocess.run(
             [*command, "--dest", str(folder), *arguments],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=PIP_SECONDS,
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         )
     except subprocess.TimeoutExpired:
         return f"pip took longer than {PIP_SECONDS // 60} minutes"

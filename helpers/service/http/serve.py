@@ -133,6 +133,7 @@ def urls_for_others(host: str, port: int, scheme: str = "http") -> list[str]:
 
     Args:
         host, port: what it listens on.
+        scheme: http or https.
     """
     if not _is_every_address(host):
         return []
