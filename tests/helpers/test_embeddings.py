@@ -72,7 +72,7 @@ def test_credentials_come_from_the_environment_as_for_the_model(settings, monkey
         ({"model": ""}, "model"),
         ({"gradient_access_token": "short"}, "printable ASCII"),
         ({"gradient_access_token": ""}, "access token is missing"),
-        ({"gradient_workspace_id": "../x"}, "workspace id"),
+        ({"gradient_workspace_id": "../x"}, "The workspace, GRADIENT_WORKSPACE_ID"),
         ({"gradient_api_url": ""}, "address is not"),
         ({"no_such_field": 1}, "no_such_field"),
     ],
