@@ -16,6 +16,7 @@ PAGES = [
     ROOT / ".github" / "CONTRIBUTING.md",
     *(page for folder in ("notebooks", "helpers", "tests") for page in sorted((ROOT / folder).rglob("*.md"))),
 ]
+OF_THE_HOST = ("http", "#", "../../actions/", "../../codespaces")  # GitHub's pages of whichever repository it is
 FOLDERS = ("notebooks/", "helpers/", "tests/", "data/", ".ci/")
 
 
@@ -28,7 +29,7 @@ def texts() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("name", "text"), texts(), ids=[name for name, _ in texts()])
 def test_every_relative_link_and_named_path_exists(name, text):
     here = (ROOT / name).parent
-    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith(("http", "#"))]
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith(OF_THE_HOST)]
     for link in links:
         assert (here / link.split("#")[0]).exists(), link
     for quoted in re.findall(r"`([\w./*-]+)`", text):

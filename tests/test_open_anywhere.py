@@ -51,6 +51,16 @@ def test_binders_start_file_is_a_program_that_ends_in_what_it_is_given(tmp_path)
     assert os.name == "nt" or os.access(start, os.X_OK)
 
 
+def test_a_badge_names_the_workflow_and_what_opens_the_kit():
+    """By links that are relative to the repository's own pages, as its address is whoever's fork it is."""
+    (workflow,) = re.findall(r"\]\(\.\./\.\./actions/workflows/([\w.]+)\)", text_of("README.md"))
+    assert (ROOT / ".github" / "workflows" / workflow).exists()
+    assert f"../../actions/workflows/{workflow}/badge.svg" in text_of("README.md")
+    for folder, link in ((".devcontainer", "](../../codespaces)"), (".binder", "](https://mybinder.org/)")):
+        assert (ROOT / folder).is_dir()
+        assert link in text_of("README.md")
+
+
 def test_the_fast_suite_runs_on_three_systems_and_every_promised_python():
     jobs = yaml.safe_load(text_of(".github/workflows/tests.yml"))["jobs"]
     matrix = jobs["fast"]["strategy"]["matrix"]
