@@ -31,13 +31,18 @@ def tuners(bench: Bench) -> Iterator[Row]:
     """Fine-tunes a second with several tuners that wait, against one: how much of so many times as many.
 
     The tuners are processes of `TunerPool`; each fine-tune is of an adapter of its own, and twice as many learners
-    fine-tune without a pause as there are tuners. The wait is 0.75 s, what one sample takes.
+    fine-tune without a pause as there are tuners. The wait is 0.75 s, what one sample takes. The files are a hundredth
+    of an adapter's: it is the tuners that are counted, and not the disk, which the last row has as well.
     """
-    one = _tunes_a_second(bench, 1)
+    one = _tunes_a_second(bench, 1, smaller=100)
     for count in TUNERS:
-        many = _tunes_a_second(bench, count)
+        many = _tunes_a_second(bench, count, smaller=100)
         what = f"{count} tuners that wait, fine-tunes a second, by tuner"
         yield Row(what, [many / count], "a second", [one], "one tuner that waits", at_least=0.9)
+    most = TUNERS[-1]
+    whole = [_tunes_a_second(bench, count, smaller=1) / count for count in (most, 1)]
+    what = f"{most} tuners that wait and write whole adapters, fine-tunes a second, by tuner"
+    yield Row(what, whole[:1], "a second", whole[1:], "one that does")
 
 
 def thirty(bench: Bench) -> Iterator[Row]:
@@ -72,8 +77,8 @@ def limit(bench: Bench) -> Iterator[Row]:
     )
 
 
-def _tunes_a_second(bench: Bench, count: int) -> float:
-    with _tuners(bench, f"tuners-{count}", count) as service:
+def _tunes_a_second(bench: Bench, count: int, smaller: int) -> float:
+    with _tuners(bench, f"tuners-{count}-{smaller}", count, WAITING_SMALLER=str(smaller)) as service:
         _crowd(service, 2 * count, MOMENT, pause=0, tunes=1)  # starts all of them
         met = _crowd(service, 2 * count, bench.times(15, 3), pause=0, tunes=1)["work"]
     return len(met["waits"]) / met["seconds"]
@@ -89,8 +94,8 @@ def _row(bench: Bench, what: str, count: int, settings: dict[str, str]) -> Row:
     return Row(what, [rate], "calls a second", note=f"{note}; the service computed for {used:.0f} s")
 
 
-def _tuners(bench: Bench, name: str, count: int) -> Service:
-    return _service(bench, name, WAITING_PROCESSES=str(count), WAITING_TUNES=str(count))
+def _tuners(bench: Bench, name: str, count: int, **settings: str) -> Service:
+    return _service(bench, name, WAITING_PROCESSES=str(count), WAITING_TUNES=str(count), **settings)
 
 
 def _service(bench: Bench, name: str, **settings: str) -> Service:

@@ -1,10 +1,11 @@
 """`python -m tests.bench.waiting_service`: the service with an engine that waits as long as a real one takes.
 
-All else is real: HTTP, scheduler, store, the files of an adapter in their real number and size; so the front can be
+All else is real: HTTP, scheduler, store, the files of an adapter in their number and mostly size; so the front can be
 measured with more learners, and more tuners, than this machine's cores carry. Its settings are in the environment:
 WAITING_ANSWER and WAITING_TUNE are the seconds of an answer and of a fine-tune of one sample, WAITING_SAMPLE those of
-each further sample, WAITING_COMPLETIONS and WAITING_TUNES the engine's places. With WAITING_PROCESSES the fine-tunes
-go through as many processes of `TunerPool`, which wait instead of tuning; without, the engine's own threads wait.
+each further sample, WAITING_COMPLETIONS and WAITING_TUNES the engine's places, WAITING_SMALLER how many times as small
+as real ones the files are. With WAITING_PROCESSES the fine-tunes go through as many processes of `TunerPool`, which
+wait instead of tuning; without, the engine's own threads wait.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def _seconds(samples: int) -> float:
 
 def _write(into: Path) -> None:
     for name, size in FILES.items():
-        (into / name).write_bytes(random.randbytes(1000) * (size // 1000))
+        (into / name).write_bytes(random.randbytes(1000) * (size // 1000 // (int(_setting("SMALLER")) or 1)))
 
 
 class WaitingEngine(Engine):
