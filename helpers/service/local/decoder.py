@@ -424,7 +424,11 @@ def _server(gguf: Path, adapters: Sequence[Path], api_key: str, threads: int) ->
         info.path, info.scale = str(path), 0.0
         infos.append(info)
     params.lora_adapters = infos
-    return xllamacpp.Server(params)
+    params.endpoint_metrics = True
+    server = xllamacpp.Server(params)
+    # Its loop may begin only now. A server that is freed before waits for itself for ever, and so does all of Python.
+    server.handle_metrics()  # answered by the loop
+    return server
 
 
 def _with_adapter(request: dict[str, Any], generation: _Generation, adapter: Path | None) -> dict[str, Any]:
