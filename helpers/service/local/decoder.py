@@ -308,7 +308,8 @@ class Decoder:
         if self._retired is not None and not self._retired.users:
             self._retired.server = None
             self._retired = None
-            malloc.give_back()
+            if self._current.server is not None:  # else the next one is made of what this one has left
+                malloc.give_back()
             self._changed.notify_all()
 
     def _adjust_threads(self) -> None:
