@@ -66,6 +66,7 @@ def test_gradients_are_what_a_nudge_of_one_number_says(model, layers, rows, monk
     monkeypatch.setattr(attention, "BLOCK", rows)
     monkeypatch.setattr(llama, "KEPT_COLUMNS", rows)
     monkeypatch.setattr(llama, "HEAD_COLUMNS", rows)
+    monkeypatch.setattr(llama, "PART_ROWS", rows)
     lora, batch = random_lora(model, layers), batch_of(model, SAMPLES, layers)
     gradients = recipe.loss_and_gradients(model, lora, batch)[1]()
     draw = np.random.default_rng(3)
@@ -154,6 +155,19 @@ def test_only_what_is_trainable_has_a_loss_and_the_weight_of_its_sample(model):
 def test_a_uniform_guess_costs_the_logarithm_of_the_vocabulary(model):
     losses, _ = model.losses(np.zeros((32, 2)), np.array([1, 2]))
     assert losses == pytest.approx([math.log(VOCABULARY)] * 2)
+
+
+@pytest.mark.parametrize("vocabulary", [VOCABULARY, 1, 64, 1100], ids=lambda size: f"{size} tokens")
+def test_losses_are_those_of_a_plain_softmax_whatever_the_size_of_the_vocabulary(model, vocabulary):
+    draw = np.random.default_rng(3)
+    model._head = draw.normal(0, 1, (vocabulary, 32))
+    hidden, targets = draw.normal(0, 1, (32, 5)), draw.integers(0, vocabulary, 5)
+    logits = model._head @ hidden
+    chances = np.exp(logits - logits.max(0)) / np.exp(logits - logits.max(0)).sum(0)
+    losses, back = model.losses(hidden, targets)
+    np.testing.assert_allclose(losses, -np.log(chances[targets, range(5)]), rtol=1e-9, atol=1e-12)
+    chances[targets, range(5)] -= 1
+    np.testing.assert_allclose(back(np.full(5, 0.5)), model._head.T @ chances / 2, rtol=1e-9, atol=1e-9)
 
 
 def test_the_optimizer_steps_as_the_paper_says_and_goes_on_where_it_was(model):

@@ -13,18 +13,21 @@ as in `lora.py`. A gradient has a `d_` before the name of what it belongs to.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from .attention import Heads, Kept, Packing
+from .attention import COLUMNS, Heads, Kept, Packing
 from .lora import LayerLora, Lora, Named
 from .weights_file import WeightsFile, names_of_layer
 
 KEPT_COLUMNS = 256  # a larger batch keeps only what enters each layer, and computes the layer once more on the way back
 HEAD_COLUMNS = 96  # so many tokens at a time are held against the whole vocabulary: 19 MB at V = 49152
+PART_ROWS = 1024  # of a tall matrix are multiplied at a time: the copy that OpenBLAS makes of them stays in its caches
+FOLDED = 64  # rows of logits that numpy takes as one: a loop over each row of 24 numbers costs more than they do
 
 
 class Layer(NamedTuple):
@@ -144,7 +147,7 @@ class Llama:
 
     def logits(self, hidden: np.ndarray) -> np.ndarray:
         """Of every token of the vocabulary, (V, tokens), for columns of what `above` gave."""
-        return self._head @ hidden
+        return _product(self._head, hidden)
 
     def losses(self, hidden: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
         """Cross-entropy of the token that comes next in nats, (tokens).
@@ -157,34 +160,39 @@ class Llama:
 
         Returns:
             The losses, and what gives the gradient of `hidden`, (D, tokens), for the losses' weights in a sum,
-            (tokens). It may be called once: it works in the memory of the chances.
+            (tokens). It may be called once: it works in the memory of the logits.
         """
+        tokens, filled = len(targets), (0, -len(targets) % COLUMNS)
+        hidden, targets = np.pad(hidden, ((0, 0), filled)), np.pad(targets, filled)
         blocks = [slice(start, start + HEAD_COLUMNS) for start in range(0, len(targets), HEAD_COLUMNS)]
         losses = np.empty(len(targets), self.dtype)
         for own in blocks:
-            losses[own], chances = self._cross_entropy(hidden[:, own], targets[own])
-        kept = chances if len(blocks) == 1 else None
+            losses[own], exponentials, total = self._cross_entropy(hidden[:, own], targets[own])
+        kept = (exponentials, total) if len(blocks) == 1 else None
 
         def back(weights: np.ndarray) -> np.ndarray:
-            d_hidden = np.empty_like(hidden)
+            d_hidden, weights = np.empty_like(hidden), np.pad(weights, filled)
             for own in blocks:
-                d_logits = self._cross_entropy(hidden[:, own], targets[own])[1] if kept is None else kept
-                d_logits[targets[own], np.arange(d_logits.shape[1])] -= 1
-                d_logits *= weights[own]
+                d_logits, total = kept or self._cross_entropy(hidden[:, own], targets[own])[1:]
+                folded = _folded(d_logits)
+                folded *= _repeated(weights[own] / total, folded)
+                d_logits[targets[own], np.arange(len(total))] -= weights[own]
                 d_hidden[:, own] = self._head.T @ d_logits
-            return d_hidden
+            return d_hidden[:, :tokens]
 
-        return losses, back
+        return losses[:tokens], back
 
-    def _cross_entropy(self, hidden: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The losses of some tokens, and the chance of every token to come next, (V, tokens)."""
+    def _cross_entropy(self, hidden: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The losses of some tokens, the exponentials of all logits, (V, tokens), and their sums: a chance is
+        one by the other."""
         logits = self.logits(hidden)
-        logits -= logits.max(0)
-        losses = -logits[targets, np.arange(len(targets))]
-        chances = np.exp(logits, out=logits)
-        total = chances.sum(0)
-        chances /= total
-        return losses + np.log(total), chances
+        folded = _folded(logits)
+        most = folded.max(0).reshape(-1, len(targets)).max(0)
+        losses = most - logits[targets, np.arange(len(targets))]
+        folded -= _repeated(most, folded)
+        np.exp(logits, out=logits)
+        total = folded.sum(0).reshape(-1, len(targets)).sum(0)
+        return losses + np.log(total), logits, total
 
     def gradients(self, d_hidden: np.ndarray, trace: Trace, packing: Packing, lora: Lora) -> Named:
         """The gradients of all that learns.
@@ -215,7 +223,7 @@ class Llama:
         gathered, heads = packing.attention(layer.qkv @ x)
         hidden = hidden + layer.attention_out @ gathered
         x, mlp_norm = self._normed(hidden, layer.mlp_norm)
-        gate, up = np.split(layer.gate_up @ x, 2)
+        gate, up = np.split(_product(layer.gate_up, x), 2)
         low = {}
         if own is not None:
             for name, part in (("gate_proj", gate), ("up_proj", up)):
@@ -251,6 +259,25 @@ class Llama:
         inverse = 1 / np.sqrt(np.square(x).mean(0) + self._epsilon)
         unit = x * inverse
         return unit * weight[:, None], (unit, inverse)
+
+
+def _product(tall: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """`tall @ x`, where x has few columns."""
+    product = np.empty((len(tall), x.shape[1]), x.dtype)
+    for start in range(0, len(tall), PART_ROWS):
+        own = slice(start, start + PART_ROWS)
+        np.matmul(tall[own], x, out=product[own])
+    return product
+
+
+def _folded(logits: np.ndarray) -> np.ndarray:
+    """The same numbers with FOLDED rows, or as many as divide V, beside each other in one."""
+    return logits.reshape(-1, math.gcd(len(logits), FOLDED) * logits.shape[1])
+
+
+def _repeated(values: np.ndarray, folded: np.ndarray) -> np.ndarray:
+    """A number for each token, as often as a row of `_folded` takes it."""
+    return np.tile(values, folded.shape[1] // len(values))
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
