@@ -26,11 +26,11 @@ from helpers.environment import (
 from tests.stub.server import ThreadedServer
 from tests.support.fake_engine import FakeEngine
 from tests.support.nbval_runs import Runs
+from tests.support.notebooks import ROOT
 
 TOKEN = "a-token-for-tests"
 WORKSPACE = "test_workspace"
 START_SECONDS = 300  # the first start downloads the model
-ROOT = Path(__file__).parents[1]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -11,15 +11,15 @@ import pytest
 from helpers import errors
 from helpers.language import FOLDER
 from tests.support.notebooks import EDITIONS, ROOT
-from tests.support.source import modules
+from tests.support.source import sources
 
 from . import catalogue
 
 LANGUAGES = sorted(path.name for path in FOLDER.iterdir())
 COMMANDS = ("helpers.service", "helpers.offline")  # for who runs a service or a room, in English
 SPEAKERS = {
-    name: path.read_text(encoding="utf-8")
-    for name, path in modules(ROOT / "helpers").items()
+    name: source
+    for name, source in sources(ROOT / "helpers").items()
     if name == "helpers.service.launcher" or not name.startswith(COMMANDS)
 }
 # What these are given goes to a learner: an exception's sentence, a line in a form; and so do words on widgets.
