@@ -7,7 +7,6 @@ import shutil
 
 import nbformat
 
-from helpers.environment import LANGUAGE_VARIABLE
 from tests.stub.kernels import run
 from tests.support.notebooks import FILES, ROOT, read
 
@@ -61,7 +60,6 @@ def test_a_third_language_is_a_folder_and_a_catalogue(tmp_path, monkeypatch):
     ]
     nbformat.write(edition, lesson)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.delenv(LANGUAGE_VARIABLE, raising=False)
     assert "Thé sóftmáx mákés cháncés" in run(lesson).cells[1].outputs[0].text
 
 

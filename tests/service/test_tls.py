@@ -52,8 +52,6 @@ def test_the_unmodified_sdk_works_end_to_end_with_the_variable_that_its_http_cli
 
 
 def test_one_cell_connects_and_without_the_certificate_says_what_is_missing(room, monkeypatch, capsys):
-    for name in ("API_URL", "ACCESS_TOKEN", "WORKSPACE_ID"):
-        monkeypatch.setenv(f"GRADIENT_{name}", "")  # pytest takes back what connect() sets
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     with pytest.raises(GradientError, match="SSL_CERT_FILE") as refusal:
         connect(url=room.url, token=TOKEN, workspace="ada")
