@@ -26,11 +26,11 @@ from helpers.environment import (
 from tests.stub.server import ThreadedServer
 from tests.support.fake_engine import FakeEngine
 from tests.support.nbval_runs import Runs
+from tests.support.notebooks import ROOT
 
 TOKEN = "a-token-for-tests"
 WORKSPACE = "test_workspace"
 START_SECONDS = 300  # the first start downloads the model
-ROOT = Path(__file__).parents[1]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -50,13 +50,14 @@ def nbval_runs(request) -> Iterator[Runs]:
 @pytest.fixture(autouse=True)
 def isolated_user(request, tmp_path, monkeypatch) -> None:
     """No test reads or writes the developer's own folders or credentials; only the cache is shared, which has the model
-    and the peers' environment."""
+    and the peers' environment. What a test lets connect() set is taken back."""
     if not any(map(request.node.get_closest_marker, ("model", "peers", "ray", "hub"))):
         monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv(DATA_DIR_VARIABLE, str(tmp_path / "data"))
     monkeypatch.setenv(CREDENTIALS_FILE_VARIABLE, str(tmp_path / "credentials.json"))
     for name in (URL_VARIABLE, TOKEN_VARIABLE, WORKSPACE_VARIABLE, LANGUAGE_VARIABLE, "TQDM_DISABLE"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # or only what was set before would be put back
+        monkeypatch.delenv(name)
     for module, names in ((connection, ("_set_by_us", "_last_seen")), (sdk, ("_moves", "_shared", "_tunings"))):
         for name in names:
             monkeypatch.setattr(module, name, {})
@@ -80,6 +81,13 @@ def server(http_server, engine, tmp_path) -> ThreadedServer:
     (tmp_path / "data").mkdir()
     http_server.use(engine, tmp_path / "data")
     return http_server
+
+
+@pytest.fixture
+def connected(server, monkeypatch) -> None:
+    """The three variables as connect() sets them, for the fake service."""
+    for name, value in {URL_VARIABLE: server.url, TOKEN_VARIABLE: TOKEN, WORKSPACE_VARIABLE: WORKSPACE}.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import ROOT
-from tests.support.source import modules
+from tests.support.source import sources
 
 REFERS = re.compile(r"[Aa]s (for )?`|langchain-core's|[Tt]he SDK's own")  # "As `batch`."
 MOST_UNNAMED = 2  # arguments that a summary speaks for
@@ -62,8 +62,8 @@ def _own(function: ast.AST) -> Iterator[ast.AST]:
 
 @pytest.mark.parametrize("rule", [unnamed, unsaid])
 def test_no_docstring_owes_anything(rule):
-    sources = {name: path.read_text(encoding="utf-8") for name, path in modules(ROOT / "helpers").items()}
-    assert [f"{module}.{said}" for module, source in sources.items() for said in rule(source)] == []
+    ours = sources(ROOT / "helpers").items()
+    assert [f"{module}.{said}" for module, source in ours for said in rule(source)] == []
 
 
 @pytest.mark.parametrize(

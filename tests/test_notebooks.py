@@ -95,8 +95,8 @@ def test_every_lesson_has_a_row_and_asks_all_exercises_and_questions_of_its_modu
         asked = re.findall(r'^exercises\.question\("(\w+)"\)$', source, re.MULTILINE)
         assert asked == [name for module in modules for name in module.QUESTIONS]
         assert 2 <= len(asked) <= 4
-    index = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert all(f"]({name})" in index for name in NAMES)
+    index, readme = ((folder / "README.md").read_text(encoding="utf-8") for folder in (FOLDER, notebooks.ROOT))
+    assert all(f"]({name})" in index and name in readme for name in NAMES)
 
 
 def test_a_copy_elsewhere_passes_in_reverse_order_and_twice_in_a_row(nbval_runs):

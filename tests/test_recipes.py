@@ -13,8 +13,6 @@ from helpers.service import engine, server
 from helpers.service.http.app import create_app
 from helpers.service.http.status import Status
 from tests.conftest import ROOT, TOKEN
-from tests.lessons import BY_FILE
-from tests.support.notebooks import FILES
 
 PAGE = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
 RECIPES = dict(re.findall(r"^## (An? [\w ]+)\n\n(1\. .*?)(?=\n## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
@@ -29,14 +27,6 @@ def test_every_file_that_a_recipe_names_is_there(name):
     named = [path for path in re.findall(r"`([\w./]+/[\w./]*)`", RECIPES[name]) if not re.search("NN_|/xx/", path)]
     assert len(named) >= 3
     assert [path for path in named if not (ROOT / path).exists()] == []
-
-
-def test_a_lesson_has_what_its_recipe_says():
-    index, readme = ((ROOT / page).read_text(encoding="utf-8") for page in ("notebooks/README.md", "README.md"))
-    for path in FILES:
-        assert path.name in index, path.name
-        assert path.name in readme, path.name
-        assert path.name in BY_FILE, path.name
 
 
 def test_every_call_is_on_the_page_of_the_contract():

@@ -38,18 +38,18 @@ from tests.conftest import ROOT, TOKEN, WORKSPACE, ended_cleanly, file_mode
 from tests.service.test_collections import CHEESES, ask, create, upload
 from tests.support.http_call import call
 from tests.support.pdfs import a_pdf
-from tests.support.source import modules
+from tests.support.source import sources
 from tests.support.systems import become, held_open, unguarded, without_encoding
 
 SYSTEMS = ("Windows", "macOS")
-OURS = modules(ROOT / "helpers").items()
+OURS = sources(ROOT / "helpers").items()
 
 
 # --- what the source says
 
 
 def test_nothing_that_one_system_lacks_is_used_without_a_guard():
-    found = [(name, *said) for name, path in OURS for said in unguarded(path.read_text(encoding="utf-8"))]
+    found = [(name, *said) for name, source in OURS for said in unguarded(source)]
     assert found == []
 
 
@@ -86,7 +86,7 @@ def test_a_use_with_a_guard_is_none(source):
 
 
 def test_all_text_is_read_and_written_in_an_encoding_that_is_said():
-    found = [(name, *said) for name, path in OURS for said in without_encoding(path.read_text(encoding="utf-8"))]
+    found = [(name, *said) for name, source in OURS for said in without_encoding(source)]
     assert found == []
 
 
@@ -453,10 +453,10 @@ def console_environment(request, monkeypatch) -> str:
     return "cp1252" if request.param == "cp1252" else "ascii"
 
 
-def said_by(*command: str) -> tuple[int, str]:
-    """What a program of ours says on that console, and its exit code; both streams, whatever bytes they are."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, *command], capture_output=True, timeout=120, env=environment, check=False)
+def said_by(*command: str, kit: Path = ROOT) -> tuple[int, str]:
+    """What a program of a kit says on that console, and its exit code; both streams, whatever bytes they are."""
+    environment = {**os.environ, "PYTHONPATH": str(kit)}
+    done = subprocess.run([sys.executable, *command], cwd=kit, capture_output=True, timeout=120, env=environment)
     text = (done.stdout + done.stderr).decode("cp1252")
     assert "Traceback" not in text, text
     return done.returncode, text
@@ -482,18 +482,7 @@ def test_the_services_commands_say_where_they_looked_on_any_console(console_envi
 def test_the_doctor_finds_a_kit_in_any_folder_on_any_console(console_environment, tmp_path):
     kit = tmp_path / "Ré sumé 日本"
     shutil.copytree(ROOT / "helpers", kit / "helpers", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    environment = {**os.environ, "PYTHONPATH": str(kit)}
-    done = subprocess.run(
-        [sys.executable, "-m", "helpers.doctor"],
-        cwd=kit,
-        capture_output=True,
-        timeout=120,
-        env=environment,
-        check=False,
-    )
-    said = done.stdout.decode("cp1252")
-    assert f"[OK] kit: helpers {__version__} can be imported" in said
-    assert b"Traceback" not in done.stderr
+    assert f"[OK] kit: helpers {__version__} can be imported" in said_by("-m", "helpers.doctor", kit=kit)[1]
 
 
 def test_a_copy_of_the_lessons_says_where_it_is_on_any_console(console_environment, tmp_path):

@@ -14,11 +14,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.browser.lab import Lab, NotebookPage, browser_path, flags
+from tests.browser.lab import Lab, NotebookPage, browser_path, launch
 from tests.stub.plugin import TOKEN, environment
 from tests.stub.recorded_engine import RecordedEngine, load_recordings
 from tests.stub.server import ThreadedServer
-from tests.support.notebooks import FOLDER, read, tags
+from tests.support.notebooks import FOLDER, NOT_RUN, clear, read, tags
 
 HOW_TO_GET_ONE = (
     "The browser tests need Chromium or Chrome and Playwright: `pip install playwright==1.65.2`, and the package "
@@ -57,7 +57,7 @@ def browser() -> Iterator:
     if browser_path() is None:
         _missing()
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=browser_path(), args=flags())
+        running = launch(playwright)
         yield running
         running.close()
 
@@ -86,13 +86,10 @@ def start_lab(browser, tmp_path_factory) -> Iterator[Callable[[dict[str, str]], 
 
 
 def _clear(path: Path) -> None:
-    """Takes the outputs out of a notebook, so that a test sees only what its own run has put there, and the cells that
-    nbval skips as well: they need more than the stub."""
+    """Takes the outputs out of a notebook, and the cells that nbval skips: they need more than the stub."""
     notebook = read(path)
-    notebook.cells = [cell for cell in notebook.cells if "nbval-skip" not in tags(cell)]
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
+    notebook.cells = [cell for cell in notebook.cells if NOT_RUN not in tags(cell)]
+    clear(notebook)
     nbformat.write(notebook, path)
 
 

@@ -19,9 +19,9 @@ import nbformat
 
 from helpers.environment import DATA_DIR_VARIABLE
 from helpers.service import launcher
-from tests.browser.lab import ARTIFACTS, NotebookPage, write_settings
+from tests.browser.lab import NotebookPage, is_root, write_settings
 from tests.peers import environment
-from tests.support.notebooks import FILES, ROOT, code_cells, read
+from tests.support.notebooks import ROOT, clear, code_cells, read
 
 CONFIGURATION = ".jupyterhub/jupyterhub_config.py"
 PASSWORD = secrets.token_urlsafe(12)
@@ -56,7 +56,7 @@ class Hub:
         self._environment = {**os.environ, **given}
         self._command = [sys.executable, "-m", "jupyterhub", "-f", CONFIGURATION, f"--port={public}", "--ip=127.0.0.1"]
         self._command += [f"--JupyterHub.hub_port={hub}", f"--ConfigurableHTTPProxy.api_url=http://127.0.0.1:{proxy}"]
-        as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        as_root = ["--allow-root"] if is_root() else []
         self._command += [f"--Spawner.args={['--LabApp.expose_app_in_browser=True', *as_root]}"]
         self._log = folder / "hub.log"
         self.start()
@@ -136,27 +136,21 @@ class Learner:
         self.page.wait_for_selector(".jp-LabShell")
 
     def opened(self, name: str) -> NotebookPage:
-        """A lesson, its outputs taken out, so that a test sees only what its own run has put there."""
+        """A lesson without its outputs."""
         notebook = read(self.folder / name)
-        for cell in code_cells(notebook):
-            cell.outputs, cell.execution_count = [], None
+        clear(notebook)
         nbformat.write(notebook, self.folder / name)
         return NotebookPage(self.page, self, name)
 
     def ran(self, name: str, *sources: str) -> list[str]:
         """What the cells of a new notebook printed."""
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-        notebook.metadata = read(FILES[0]).metadata  # names the kernel, so that no one is asked to choose one
-        nbformat.write(notebook, self.folder / name)
-        opened = NotebookPage(self.page, self, name)
-        opened.run_all(LOGIN_SECONDS)
+        opened = NotebookPage.of_cells(self.page, self, name, *sources, seconds=LOGIN_SECONDS)
         opened.save()
         return ["".join(output.get("text", "") for output in cell.outputs) for cell in code_cells(read(opened.path))]
 
     def picture(self, name: str) -> None:
         """Keeps a picture of the page, outside git."""
-        ARTIFACTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=ARTIFACTS / f"{name}.png")
+        NotebookPage.screenshot(self.page, name)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -33,7 +33,7 @@ __all__ = [
     "choose_file",
     "expect",
     "field",
-    "flags",
+    "launch",
     "press",
     "status",
     "type_number",
@@ -65,9 +65,15 @@ def browser_path() -> str | None:
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
-def flags() -> list[str]:
-    """Chromium's options: it refuses its sandbox to root, which containers run as."""
-    return [*FLAGS, *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
+def is_root() -> bool:
+    """Whether this is root, as containers run; Chromium refuses its sandbox to root, and Jupyter its start."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def launch(playwright):
+    """Starts the installed browser."""
+    flags = [*FLAGS, *(["--no-sandbox"] if is_root() else [])]
+    return playwright.chromium.launch(executable_path=browser_path(), args=flags)
 
 
 def write_settings(folder: Path) -> None:
@@ -145,13 +151,13 @@ class NotebookPage:
         self._wait_for_kernel()
 
     @classmethod
-    def of_cells(cls, page, lab: Lab, name: str, *sources: str) -> NotebookPage:
+    def of_cells(cls, page, lab: Lab, name: str, *sources: str, seconds: float = RUN_SECONDS) -> NotebookPage:
         """Opens a new notebook of the given code cells and runs them."""
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
         notebook.metadata = read(FILES[0]).metadata  # names the kernel, so that no one is asked to choose one
         nbformat.write(notebook, lab.folder / name)
         opened = cls(page, lab, name)
-        opened.run_all()
+        opened.run_all(seconds)
         return opened
 
     def run_all(self, seconds: float = RUN_SECONDS) -> None:
@@ -208,7 +214,8 @@ class NotebookPage:
         is_dark = "() => document.body.dataset.jpThemeLight === 'false'"
         self._until(lambda: self.page.evaluate(is_dark), 20, "the theme is dark")
 
-    def screenshot(self, what, name: str) -> Path:
+    @staticmethod
+    def screenshot(what, name: str) -> Path:
         """Keeps a picture of a form, or of the page, outside git."""
         ARTIFACTS.mkdir(exist_ok=True)
         path = ARTIFACTS / f"{name}.png"

@@ -6,12 +6,12 @@ outline, by which a test sees that the form has changed since.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from gradientai import Gradient
@@ -19,21 +19,16 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from helpers.forms.form import PICTURES
-from helpers.service import paths
-from helpers.service.local import model_files
-from helpers.service.server import local_engine
-from tests.browser.lab import Lab, NotebookPage, browser_path, expect, field, flags, press, status, type_number
-from tests.stub.clicks import QUESTION, RIGHT
-from tests.stub.plugin import TOKEN, environment
-from tests.stub.server import ThreadedServer
+from tests.browser.lab import Lab, NotebookPage, expect, field, launch, press, status, type_number
+from tests.stub.clicks import PROMPT, QUESTION, RIGHT
+from tests.stub.plugin import serving
+from tests.stub.record import real_engine
 from tests.support.form_outlines import KEY, outline, pictured
 
-SEED = 1994
 COLOURS = 64  # of a picture: text and thin lines need no more, and the file is a third of what it was
 PAGE = {"width": 1150, "height": 1700}
 SECONDS = 60
 START = "from helpers import connect, forms\ngradient = connect()\nbase = gradient.list_models(only_base=True)[-1]"
-PROMPT = f"Question: {QUESTION}\n\nAnswer: "
 CELLS = {
     "ConnectForm": "forms.connect_form()",
     "ModelPicker": "forms.model_picker(gradient)",
@@ -78,17 +73,6 @@ CLICKS: dict[str, Callable] = {
 }
 
 
-@contextmanager
-def serving(folder: Path) -> Iterator[dict[str, str]]:
-    """The real engine, and the variables under which a notebook finds it."""
-    cache = paths.cache_dir()
-    server = ThreadedServer(local_engine(model_files.ensure(cache), cache, seed=SEED), folder, TOKEN).start()
-    try:
-        yield environment(server.url, folder)
-    finally:
-        server.stop()
-
-
 def take(page, lab: Lab, name: str) -> bytes:
     """A form's picture, after some clicks."""
     form = NotebookPage.of_cells(page, lab, f"{name}.ipynb", START, CELLS[name]).form()
@@ -98,12 +82,12 @@ def take(page, lab: Lab, name: str) -> bytes:
     return form.screenshot(animations="disabled")
 
 
-def keep(png: Path, name: str, number: str) -> None:
+def keep(png: bytes, name: str, number: str) -> None:
     """Writes a picture with fewer colours, and the form's outline in it."""
     about = PngInfo()
     about.add_text(KEY, number)
     PICTURES.mkdir(exist_ok=True)
-    with Image.open(png) as picture:
+    with Image.open(io.BytesIO(png)) as picture:
         picture.convert("RGB").quantize(COLOURS).save(PICTURES / f"{name}.png", optimize=True, pnginfo=about)
 
 
@@ -114,23 +98,21 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="gradient-pictures-", ignore_cleanup_errors=True) as folder,
         sync_playwright() as playwright,
+        serving(real_engine()),
     ):
-        pages, shot = Path(folder) / "pages", Path(folder) / "shot.png"
+        outlines = {name: outline(form) for name, form in pictured(Gradient()).items()}
+        pages = Path(folder) / "pages"
         pages.mkdir()
-        with serving(Path(folder)) as variables:
-            os.environ.update(variables)
-            outlines = {name: outline(form) for name, form in pictured(Gradient()).items()}
-            lab = Lab(pages, dict(os.environ))
-            browser = playwright.chromium.launch(executable_path=browser_path(), args=flags())
-            expect.set_options(timeout=SECONDS * 1000)
-            for name in CELLS:
-                page = browser.new_page(viewport=PAGE)
-                shot.write_bytes(take(page, lab, name))
-                page.close()
-                keep(shot, name, outlines[name])
-                print(f"{name}: {(PICTURES / f'{name}.png').stat().st_size / 1000:.0f} kB", flush=True)
-            browser.close()
-            lab.stop()
+        lab = Lab(pages, dict(os.environ))
+        browser = launch(playwright)
+        expect.set_options(timeout=SECONDS * 1000)
+        for name in CELLS:
+            page = browser.new_page(viewport=PAGE)
+            keep(take(page, lab, name), name, outlines[name])
+            page.close()
+            print(f"{name}: {(PICTURES / f'{name}.png').stat().st_size / 1000:.0f} kB", flush=True)
+        browser.close()
+        lab.stop()
     return 0
 
 

@@ -8,13 +8,13 @@ import re
 import pytest
 
 from tests.browser.lab import alert, choose_file, expect, field, press, status, type_number
-from tests.stub.clicks import CHOICES, CSV, CSV_NAME, CSV_QUESTION, QUESTION, REVIEW, RIGHT
+from tests.stub.clicks import CHOICES, CSV, CSV_NAME, CSV_QUESTION, PROMPT, QUESTION, REVIEW, RIGHT
 
 pytestmark = pytest.mark.browser
 SLOW = 0.7  # seconds over a fine-tune: long enough to be clicked at
 SECRET = "a-secret-that-no-file-may-hold"
 CONNECT = "from helpers import connect, forms\ngradient = connect()"
-COMPLETION = f"form = forms.completion_form(gradient, 'Question: {QUESTION}\\n\\nAnswer: ')\nform"
+COMPLETION = f"form = forms.completion_form(gradient, {PROMPT!r})\nform"
 FINE_TUNE = f"form = forms.fine_tune_form(gradient, {QUESTION!r}, {RIGHT!r})\nform"
 LESSONS = ["01_setup.ipynb", "02_chaining.ipynb", "03_fine_tuning.ipynb"]
 
@@ -117,7 +117,7 @@ def test_an_error_is_a_sentence_in_the_form_and_the_form_goes_on(cells):
     field(form, "Prompt").fill("Never recorded")
     press(form, "Complete")
     expect(alert(form)).to_contain_text("has no recording of this request")
-    field(form, "Prompt").fill(f"Question: {QUESTION}\n\nAnswer: ")
+    field(form, "Prompt").fill(PROMPT)
     press(form, "Complete")
     expect(form.locator(".gradient-card")).to_have_count(1)
     expect(alert(form)).to_have_count(0)

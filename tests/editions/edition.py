@@ -17,11 +17,10 @@ import nbformat
 from nbformat import NotebookNode
 
 from tests.stub.kernels import number
-from tests.support.notebooks import read
+from tests.support.notebooks import NOT_RUN, code_cells, read, tags
 
 MADE_FROM = "translated_from"  # in a cell's metadata: the fingerprint of the English text that it was made from
 LANGUAGE_CELL = "language"  # the id of the one cell that only an edition has
-NOT_RUN = "nbval-skip"  # the tag of cells that the stub server can't answer: they keep the English outputs
 NEW, STALE, DONE = "new", "changed", "done"
 _LINK = re.compile(r"(\]\()(?!https?:|#)([^)\s]+)")
 _DATA = re.compile(r"""([`"'])data/""")
@@ -64,7 +63,7 @@ def take_over(english: NotebookNode, edition: NotebookNode, language: str) -> No
         language: the edition's, "es" for example.
     """
     kept = _translations(edition)
-    outputs = {cell.id: cell for cell in edition.cells if cell.cell_type == "code"}
+    outputs = {cell.id: cell for cell in code_cells(edition)}
     known = {fingerprint(cell.source) for cell in english.cells}
     taken = nbformat.from_dict({**english, "cells": []})
     for cell in map(nbformat.from_dict, english.cells):
@@ -148,11 +147,11 @@ def _translation_of(cell: NotebookNode, kept: list[Translation], known: set[str]
 
 def _code(cell: NotebookNode, before: NotebookNode | None) -> NotebookNode:
     cell.source = _DATA.sub(r"\1../data/", cell.source)
-    if before is not None and before.source == cell.source and NOT_RUN not in cell.metadata.get("tags", ()):
+    if before is not None and before.source == cell.source and NOT_RUN not in tags(cell):  # else the English ones stay
         cell.outputs = before.outputs
     return cell
 
 
 def _language_cell(language: str) -> NotebookNode:
     source = f'from helpers import language\n\nlanguage.use("{language}")'
-    return nbformat.v4.new_code_cell(source, id=LANGUAGE_CELL, execution_count=1)
+    return nbformat.v4.new_code_cell(source, id=LANGUAGE_CELL)

@@ -6,20 +6,17 @@ recorded ends it. Called by `__main__.py`, and by `tests/stub/record.py` after i
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
 
-from tests.stub.kernels import execute
-from tests.stub.plugin import TOKEN, environment
+from tests.stub.kernels import run, tidy
+from tests.stub.plugin import serving
 from tests.stub.recorded_engine import COMMAND, load_recordings
-from tests.stub.server import ThreadedServer
-from tests.support.notebooks import EDITIONS, FILES, FOLDER, code_cells, read
+from tests.support.notebooks import EDITIONS, FILES, FOLDER, NOT_RUN, code_cells, read
 
-from .edition import NOT_RUN, open_edition, take_over
+from .edition import open_edition, take_over
 
 
 class NotRecorded(Exception):
@@ -42,19 +39,11 @@ def write(files: Iterable[Path]) -> None:
         NotRecorded: one asks what was not recorded; its file is as it was.
         nbclient.exceptions.CellExecutionError: a cell fails.
     """
-    before = dict(os.environ)
-    with tempfile.TemporaryDirectory(prefix="gradient-edition-", ignore_cleanup_errors=True) as folder:
-        server = ThreadedServer(load_recordings(), Path(folder), TOKEN).start()
-        os.environ.update(environment(server.url, Path(folder)))
-        try:
-            for path in files:
-                notebook = execute(path, skipped=NOT_RUN)
-                _require_recorded(path, notebook)
-                nbformat.write(notebook, path)
-        finally:
-            server.stop()
-            os.environ.clear()
-            os.environ.update(before)
+    with serving(load_recordings()):
+        for path in files:
+            notebook = tidy(run(path, skipped=NOT_RUN))
+            _require_recorded(path, notebook)
+            nbformat.write(notebook, path)
 
 
 def _require_recorded(path: Path, notebook: nbformat.NotebookNode) -> None:

@@ -11,15 +11,15 @@ import pytest
 from helpers import errors
 from helpers.language import FOLDER
 from tests.support.notebooks import EDITIONS, ROOT
-from tests.support.source import modules
+from tests.support.source import sources
 
 from . import catalogue
 
 LANGUAGES = sorted(path.name for path in FOLDER.iterdir())
 COMMANDS = ("helpers.service", "helpers.offline")  # for who runs a service or a room, in English
 SPEAKERS = {
-    name: path.read_text(encoding="utf-8")
-    for name, path in modules(ROOT / "helpers").items()
+    name: source
+    for name, source in sources(ROOT / "helpers").items()
     if name == "helpers.service.launcher" or not name.startswith(COMMANDS)
 }
 # What these are given goes to a learner: an exception's sentence, a line in a form; and so do words on widgets.
@@ -34,8 +34,8 @@ def language(request):
     return request.param
 
 
-def said(language: str) -> dict[str, str]:
-    found = catalogue.read(catalogue.po_file(language), language)
+def said(language: str, suffix: str = ".po") -> dict[str, str]:
+    found = catalogue.read(catalogue.po_file(language).with_suffix(suffix), language)
     return {message.id: message.string for message in found if message.id}
 
 
@@ -52,9 +52,7 @@ def test_every_text_is_in_the_catalogue_and_translated(language):
 
 
 def test_what_the_helpers_read_is_what_translators_wrote(language):
-    path = catalogue.po_file(language)
-    compiled = catalogue.read(path.with_suffix(".mo"), language)
-    assert {message.id: message.string for message in compiled if message.id} == said(language)
+    assert said(language, ".mo") == said(language)
 
 
 def test_a_translation_has_the_fields_of_its_text(language):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import nbformat
 import pytest
 
-from tests.support.notebooks import read
+from tests.support.notebooks import NOT_RUN, read
 
 from . import outputs
-from .edition import NOT_RUN
 
 START = (
     'from helpers import connect, exercises, language\n\nlanguage.use("es")\n'

@@ -13,14 +13,6 @@ from helpers.service.catalog import ALL_MODELS
 from tests.conftest import TOKEN, WORKSPACE
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    """The form sets variables by itself: make pytest take them back."""
-    for name in connect._VARIABLES:
-        monkeypatch.setenv(name, "")
-        del os.environ[name]
-
-
 def status(form) -> str:
     return form._status.value
 
@@ -60,10 +52,7 @@ def test_the_token_is_in_no_widget_state(server):
     assert TOKEN not in repr(form)
 
 
-def test_credentials_of_the_environment_are_offered_and_not_shown(server, monkeypatch):
-    monkeypatch.setenv("GRADIENT_API_URL", server.url)
-    monkeypatch.setenv("GRADIENT_ACCESS_TOKEN", TOKEN)
-    monkeypatch.setenv("GRADIENT_WORKSPACE_ID", WORKSPACE)
+def test_credentials_of_the_environment_are_offered_and_not_shown(server, connected):
     form = forms.connect_form()
     assert (form.where.value, form.url.value, form.token.value) == (connect.HOSTED, server.url, "")
     form._connect.click()

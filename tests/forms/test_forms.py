@@ -14,13 +14,7 @@ from tests.conftest import TOKEN, WORKSPACE
 from tests.stub.clicks import everything_in, press, upload
 from tests.support.waiting import wait_until
 
-
-@pytest.fixture(autouse=True)
-def environment(server, monkeypatch):
-    """What connect() sets, so that the code of a form finds the service."""
-    monkeypatch.setenv("GRADIENT_API_URL", server.url)
-    monkeypatch.setenv("GRADIENT_ACCESS_TOKEN", TOKEN)
-    monkeypatch.setenv("GRADIENT_WORKSPACE_ID", WORKSPACE)
+pytestmark = pytest.mark.usefixtures("connected")  # so that the code of a form finds the service
 
 
 @pytest.fixture

@@ -34,14 +34,7 @@ from tests.stub.server import ThreadedServer
 from tests.support.fake_engine import FakeEngine
 
 
-@pytest.fixture
-def environment(server, monkeypatch):
-    monkeypatch.setenv("GRADIENT_API_URL", server.url)
-    monkeypatch.setenv("GRADIENT_ACCESS_TOKEN", TOKEN)
-    monkeypatch.setenv("GRADIENT_WORKSPACE_ID", WORKSPACE)
-
-
-def test_credentials_in_the_environment_win(environment, server, capsys):
+def test_credentials_in_the_environment_win(connected, server, capsys):
     gradient = connect()
     assert len(gradient.list_models(only_base=True)) == len(ALL_MODELS)
     assert capsys.readouterr().out == (
@@ -49,25 +42,17 @@ def test_credentials_in_the_environment_win(environment, server, capsys):
     )
 
 
-def test_the_token_is_not_printed(environment, capsys):
+def test_the_token_is_not_printed(connected, capsys):
     connect()
     assert TOKEN not in capsys.readouterr().out
 
 
-def test_quiet_prints_nothing(environment, capsys):
+def test_quiet_prints_nothing(connected, capsys):
     connect(quiet=True)
     assert capsys.readouterr().out == ""
 
 
-@pytest.fixture
-def three_variables(monkeypatch):
-    """connect() sets them by itself: pytest takes them back."""
-    for name in ("GRADIENT_API_URL", "GRADIENT_ACCESS_TOKEN", "GRADIENT_WORKSPACE_ID"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-
-
-def test_one_cell_connects_to_a_room_and_all_that_follows_goes_there(three_variables, server, capsys):
+def test_one_cell_connects_to_a_room_and_all_that_follows_goes_there(server, capsys):
     gradient = connect(url=f" {server.url}/\n", token=TOKEN, workspace="ada")
     said = capsys.readouterr().out
     assert said == f"Connected to the local Gradient service at {server.url}, workspace ada.\n"
@@ -76,7 +61,7 @@ def test_one_cell_connects_to_a_room_and_all_that_follows_goes_there(three_varia
     assert TOKEN not in said + repr(gradient)
 
 
-def test_what_one_cell_names_wins_over_the_environment(environment, server):
+def test_what_one_cell_names_wins_over_the_environment(connected, server):
     assert connect(url=server.url, token=TOKEN, workspace="ada", quiet=True).workspace_id == "ada"
     assert connect(url=server.url, token=TOKEN, workspace="ben", quiet=True).workspace_id == "ben"
 
@@ -99,7 +84,7 @@ def test_what_one_cell_names_wins_over_the_environment(environment, server):
         ({"url": "http://127.0.0.1:1/api", "token": TOKEN, "workspace": "ada", "data_dir": "x"}, "and data_dir out"),
     ],
 )
-def test_a_cell_that_is_not_whole_or_not_right_is_said_so_and_changes_nothing(three_variables, given, said):
+def test_a_cell_that_is_not_whole_or_not_right_is_said_so_and_changes_nothing(given, said):
     before = dict(os.environ)
     with pytest.raises(GradientError) as refusal:
         connect(**given)
@@ -108,7 +93,7 @@ def test_a_cell_that_is_not_whole_or_not_right_is_said_so_and_changes_nothing(th
     assert dict(os.environ) == before
 
 
-def test_a_wrong_token_in_a_cell_is_in_no_sentence_and_leaves_the_connection_that_was(environment, server):
+def test_a_wrong_token_in_a_cell_is_in_no_sentence_and_leaves_the_connection_that_was(connected, server):
     wrong = "a-wrong-token"
     with pytest.raises(GradientError, match="GRADIENT_ACCESS_TOKEN") as refusal:
         connect(url=server.url, token=wrong, workspace="ada")
@@ -122,20 +107,20 @@ def test_one_credential_without_the_other_is_refused(monkeypatch):
         connect()
 
 
-def test_a_wrong_token_is_said_so_without_headers(environment, monkeypatch):
+def test_a_wrong_token_is_said_so_without_headers(connected, monkeypatch):
     monkeypatch.setenv("GRADIENT_ACCESS_TOKEN", "a-wrong-token")
     with pytest.raises(GradientError, match="GRADIENT_ACCESS_TOKEN") as refusal:
         connect()
     assert "a-wrong-token" not in str(refusal.value)
 
 
-def test_an_endpoint_that_is_not_there_is_said_so(environment, monkeypatch):
+def test_an_endpoint_that_is_not_there_is_said_so(connected, monkeypatch):
     monkeypatch.setenv("GRADIENT_API_URL", "http://127.0.0.1:9/api")
     with pytest.raises(GradientError, match="Nothing answers"):
         connect()
 
 
-def test_an_endpoint_that_is_something_else_is_said_so(environment, server, monkeypatch):
+def test_an_endpoint_that_is_something_else_is_said_so(connected, server, monkeypatch):
     monkeypatch.setenv("GRADIENT_API_URL", server.url.removesuffix("/api") + "/docs/api")
     with pytest.raises(GradientError):
         connect()
@@ -353,7 +338,7 @@ def test_stopping_when_nothing_runs_is_fine(capsys):
     assert "No local Gradient service" in capsys.readouterr().out
 
 
-def test_a_busy_service_is_asked_again(environment, server, engine, monkeypatch):
+def test_a_busy_service_is_asked_again(connected, server, engine, monkeypatch):
     from helpers.service import refusals
 
     gradient = connect(quiet=True)

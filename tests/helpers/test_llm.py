@@ -66,10 +66,7 @@ def test_batches_keep_their_order_and_run_side_by_side(settings, engine, way):
     assert time.monotonic() - started < 8 * 0.3  # one after another would take that and more
 
 
-def test_it_uses_the_variables_that_connect_sets(server, base, monkeypatch):
-    monkeypatch.setenv("GRADIENT_API_URL", server.url)
-    monkeypatch.setenv("GRADIENT_ACCESS_TOKEN", TOKEN)
-    monkeypatch.setenv("GRADIENT_WORKSPACE_ID", WORKSPACE)
+def test_it_uses_the_variables_that_connect_sets(connected, base):
     assert GradientLLM(model=base.id).invoke("x") == "echo: x"
 
 

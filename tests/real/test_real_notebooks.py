@@ -11,7 +11,7 @@ from helpers import exercises
 from helpers.service.catalog import ALL_MODELS
 from tests.conftest import TOKEN
 from tests.lessons import LESSONS
-from tests.stub.kernels import execute
+from tests.stub import kernels
 from tests.support.notebooks import FOLDER, read, solutions
 
 pytestmark = pytest.mark.model
@@ -25,7 +25,7 @@ def run(tmp_path, monkeypatch, real_service):
     monkeypatch.setenv("GRADIENT_WORKSPACE_ID", "local_workspace")
     monkeypatch.setenv("GRADIENT_LOCAL_DATA_DIR", str(real_service.data))
     shutil.copytree(FOLDER, tmp_path / "copy")
-    return lambda name: execute(tmp_path / "copy" / name)
+    return lambda name: kernels.tidy(kernels.run(tmp_path / "copy" / name))
 
 
 def adapters(real_service) -> int:

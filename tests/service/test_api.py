@@ -17,7 +17,7 @@ from helpers.service.calls import Limits
 from helpers.service.catalog import ALL_MODELS
 from helpers.service.http.guard import MAX_BODY_BYTES
 from tests.conftest import TOKEN, WORKSPACE
-from tests.support.http_call import BASE_ID, HEADERS, call, fetch
+from tests.support.http_call import BASE_ID, HEADERS, THEIRS, call, fetch
 
 
 def message_of(error) -> str:
@@ -160,11 +160,10 @@ def test_a_misspelt_field_is_refused_by_its_name_everywhere_else(server, base, p
 
 def test_another_workspace_sees_nothing(server, base):
     adapter = base.create_model_adapter(name="mine")
-    theirs = {**HEADERS, "x-gradient-workspace-id": "another_workspace"}
     for method, path in [("GET", ""), ("DELETE", ""), ("POST", "/complete"), ("POST", "/fine-tune")]:
         body = {"/complete": {"query": "q"}, "/fine-tune": {"samples": [{"inputs": "x"}]}}.get(path)
-        found = call(server, method, f"/api/models/{adapter.id}{path}", body, theirs)
-        never_was = call(server, method, f"/api/models/{uuid.uuid4()}_model_adapter{path}", body, theirs)
+        found = call(server, method, f"/api/models/{adapter.id}{path}", body, THEIRS)
+        never_was = call(server, method, f"/api/models/{uuid.uuid4()}_model_adapter{path}", body, THEIRS)
         assert found[0] == never_was[0] == 404
         assert found[1]["type"] == never_was[1]["type"] == "unknownModelAdapter"
 

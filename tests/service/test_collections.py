@@ -14,11 +14,10 @@ from helpers.service import collection_store, ingestion, rag_prompt
 from helpers.service.refusals import Busy, TooLong
 from tests.conftest import TOKEN, ended_cleanly
 from tests.support.fake_engine import FakeEngine
-from tests.support.http_call import BASE_ID, HEADERS, call, fetch
+from tests.support.http_call import BASE_ID, HEADERS, THEIRS, call, fetch
 from tests.support.pdfs import a_pdf
 from tests.support.waiting import wait_until
 
-THEIRS = {**HEADERS, "x-gradient-workspace-id": "another_workspace"}
 CHEESES = "Gouda comes from Holland. Brie comes from France.\n\nThe moon is made of rock."
 
 

@@ -13,7 +13,7 @@ from helpers.service.http import metrics
 from tests.conftest import TOKEN, WORKSPACE
 from tests.stub.recorded_engine import RecordedEngine, RecordingEngine
 from tests.support.fake_engine import FakeEngine
-from tests.support.http_call import HEADERS, call, fetch
+from tests.support.http_call import THEIRS, call, fetch
 from tests.support.waiting import wait_until
 
 PATH = "/api/embeddings/bge-large"
@@ -94,8 +94,7 @@ def test_one_workspaces_many_texts_hold_up_no_other(server, engine):
     for thread in mine:
         thread.start()
     wait_until(lambda: running == ["slow"])
-    theirs = {**HEADERS, "x-gradient-workspace-id": "another_workspace"}
-    assert call(server, "POST", PATH, inputs("quick"), theirs)[0] == 200
+    assert call(server, "POST", PATH, inputs("quick"), THEIRS)[0] == 200
     assert running == ["slow", "quick"]
     release.set()
     for thread in mine:

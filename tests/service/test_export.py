@@ -17,11 +17,10 @@ from helpers.service.tuner.llama import Llama
 from helpers.service.weights_identity import DEFAULT, WeightsIdentity
 from tests.service.test_isolation import ODD_IDS
 from tests.stub.recorded_engine import RecordedEngine
-from tests.support.http_call import HEADERS, call, fetch, request_bytes
+from tests.support.http_call import HEADERS, THEIRS, call, fetch, request_bytes
 from tests.support.small_model import random_lora, write_model
 from tests.support.waiting import wait_until
 
-THEIRS = {**HEADERS, "x-gradient-workspace-id": "another_workspace"}
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 OTHERS = WeightsIdentity("tiny-llama.Q8_0", "0123456789abcdef" * 4)
 BIG = bytes(range(256)) * 4096 * 3 + b"the end"

@@ -24,10 +24,9 @@ from helpers.service.store import Adapter, Store
 from tests.conftest import TOKEN, WORKSPACE, ended_cleanly, file_mode
 from tests.stub.server import ThreadedServer
 from tests.support.fake_engine import FakeEngine
-from tests.support.http_call import BASE_ID, HEADERS, call, fetch, request_bytes, send_bytes
+from tests.support.http_call import BASE_ID, HEADERS, THEIRS, call, fetch, request_bytes, send_bytes
 from tests.support.waiting import wait_until
 
-THEIRS = {**HEADERS, "x-gradient-workspace-id": "another_workspace"}
 COMPLETE = f"/api/models/{BASE_ID}/complete"
 CALLS = [
     ("GET", "", None),

@@ -28,13 +28,6 @@ def data(server, tmp_path):
     return tmp_path / "data"
 
 
-@pytest.fixture
-def connected(server, monkeypatch):
-    monkeypatch.setenv("GRADIENT_API_URL", server.url)
-    monkeypatch.setenv("GRADIENT_ACCESS_TOKEN", TOKEN)
-    monkeypatch.setenv("GRADIENT_WORKSPACE_ID", WORKSPACE)
-
-
 def of(data, name: str) -> overview.Workspace:
     (found,) = [workspace for workspace in overview.workspaces(data) if workspace.name == name]
     return found

@@ -12,9 +12,8 @@ from helpers.service.calls import Limits
 from helpers.service.server import limits_of
 from tests.service.test_collections import create, multipart, settled, upload
 from tests.support.fake_engine import FakeEngine
-from tests.support.http_call import BASE_ID, HEADERS, call
+from tests.support.http_call import BASE_ID, HEADERS, THEIRS, call
 
-THEIRS = {**HEADERS, "x-gradient-workspace-id": "another_workspace"}
 SAMPLES = {"samples": [{"inputs": "x"}]}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 
 import pytest
 
@@ -16,6 +15,7 @@ from tests.conftest import TOKEN, WORKSPACE
 from tests.service.test_collections import create, settled, upload
 from tests.support.fake_engine import FakeEngine
 from tests.support.http_call import BASE_ID, HEADERS, call
+from tests.support.waiting import wait_until
 
 ADA = {**HEADERS, "x-gradient-workspace-id": "ada"}
 
@@ -124,7 +124,7 @@ def test_a_fine_tune_that_runs_ends_first_and_leaves_nothing(server, engine, tmp
     body = {"samples": [{"inputs": "x"}]}
     tuning = threading.Thread(target=call, args=(server, "POST", f"/api/models/{adapter}/fine-tune", body, ADA))
     tuning.start()
-    time.sleep(0.1)
+    wait_until(lambda: len(engine.tunings) == 2)
     headers = {"Authorization": f"Bearer {server.status.operator}"}
     assert call(server, "DELETE", f"{WORKSPACES_PATH}/ada", headers=headers)[0] == 200
     tuning.join(10)

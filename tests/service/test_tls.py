@@ -52,8 +52,6 @@ def test_the_unmodified_sdk_works_end_to_end_with_the_variable_that_its_http_cli
 
 
 def test_one_cell_connects_and_without_the_certificate_says_what_is_missing(room, monkeypatch, capsys):
-    for name in ("API_URL", "ACCESS_TOKEN", "WORKSPACE_ID"):
-        monkeypatch.setenv(f"GRADIENT_{name}", "")  # pytest takes back what connect() sets
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     with pytest.raises(GradientError, match="SSL_CERT_FILE") as refusal:
         connect(url=room.url, token=TOKEN, workspace="ada")
@@ -76,37 +74,28 @@ def test_the_commands_and_the_doctor_find_a_service_that_speaks_https(room, monk
 
 def test_another_certificate_is_not_believed_to_be_the_services(room, tmp_path):
     known = launcher.find(room.data)
-    made = subprocess.run(
-        [*openssl_of_the_page(), "-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")],
-        capture_output=True,
-    )
-    assert made.returncode == 0, made.stderr
-    launcher.write_address(
-        tmp_path, room.url, TOKEN, known.instance, certificate=tmp_path / "cert.pem", operator=known.operator
-    )
+    another, _ = made_as_on_the_page(tmp_path)
+    launcher.write_address(tmp_path, room.url, TOKEN, known.instance, certificate=another, operator=known.operator)
     assert launcher.find(tmp_path) is None
 
 
-def openssl_of_the_page() -> list[str]:
-    """The command on the instructors' page, without the names of its files."""
+def made_as_on_the_page(folder: Path) -> list[Path]:
+    """A certificate and its key, by the command on the instructors' page."""
     page = (ROOT / "notebooks" / "INSTRUCTORS.md").read_text(encoding="utf-8")
     line = re.search(r"^(openssl (?:.*\\\n)*.*)$", page, re.M)[1].replace("\\\n", " ")
     words = shlex.split(line)
     if shutil.which(words[0]) is None:
         pytest.skip("openssl is not installed here")
-    for option in ("-keyout", "-out"):
-        at = words.index(option)
-        del words[at : at + 2]
-    return words
+    files = {"-out": folder / "cert.pem", "-keyout": folder / "key.pem"}
+    for option, file in files.items():
+        words[words.index(option) + 1] = str(file)
+    made = subprocess.run(words, capture_output=True, timeout=60)
+    assert made.returncode == 0, made.stderr
+    return list(files.values())
 
 
 def test_the_line_on_the_page_makes_a_certificate_that_the_service_takes(tmp_path):
-    files = [tmp_path / "cert.pem", tmp_path / "key.pem"]
-    made = subprocess.run(
-        [*openssl_of_the_page(), "-keyout", str(files[1]), "-out", str(files[0])], capture_output=True, timeout=60
-    )
-    assert made.returncode == 0, made.stderr
-    assert serve.Tls(*files).flaw() is None
+    assert serve.Tls(*made_as_on_the_page(tmp_path)).flaw() is None
 
 
 @pytest.mark.parametrize(

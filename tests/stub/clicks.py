@@ -17,6 +17,7 @@ from helpers.forms.sample_fields import ANSWERS_ONLY, UPLOADED
 SECONDS = 120
 QUESTION = "What NFL team won the Super Bowl in 1994?"
 RIGHT = "The Dallas Cowboys!"
+PROMPT = f"Question: {QUESTION}\n\nAnswer: "
 REVIEW = "Review: The handle came off and nobody helped me.\nSentiment: "
 CHOICES = "positive\nnegative"
 CSV_NAME = "two.csv"
@@ -54,7 +55,7 @@ def click_all(gradient: Gradient) -> None:
 
 
 def _complete(gradient: Gradient) -> None:
-    form = forms.completion_form(gradient, f"Question: {QUESTION}\n\nAnswer: ")
+    form = forms.completion_form(gradient, PROMPT)
     press(form, "Complete")
     form.max_tokens.value = 4
     press(form, "Complete")

@@ -11,15 +11,12 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from tests.support.notebooks import code_cells, read
+
 CELL_SECONDS = 600
 NEVER = "no-cell-has-this-tag"
 READERS_PORT = "127.0.0.1:50123"  # the port is another one at every start; on the page it stays the same
 READERS_ID = r"04172a42-3338-40d8-988d-7bb8e17f14f3_\1"  # so is the id of an adapter or a collection
-
-
-def execute(path: Path, skipped: str = NEVER) -> nbformat.NotebookNode:
-    """A notebook as a page has it, after a run; arguments and errors are those of `run`."""
-    return tidy(run(path, skipped))
 
 
 def run(path: Path, skipped: str = NEVER) -> nbformat.NotebookNode:
@@ -32,7 +29,7 @@ def run(path: Path, skipped: str = NEVER) -> nbformat.NotebookNode:
     Raises:
         nbclient.exceptions.CellExecutionError: a cell failed that was not meant to.
     """
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     client = NotebookClient(
         notebook,
         timeout=CELL_SECONDS,
@@ -69,8 +66,7 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def number(notebook: nbformat.NotebookNode) -> None:
     """Counts the cells of code as a kernel does that runs all of them, those that were skipped as well."""
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for count, cell in enumerate(code, 1):
+    for count, cell in enumerate(code_cells(notebook), 1):
         cell.execution_count = count
         for output in cell.outputs:
             if output.output_type == "execute_result":

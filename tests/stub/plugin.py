@@ -1,23 +1,26 @@
 """pytest plugin: before any test, a stub server is up and the three GRADIENT_* variables point at it.
 
 Loaded by `helpers.pytest_plugin`, which `.pytest.ini` names, because hooks in a conftest of `tests/` do not reach the
-notebooks' items. The notebooks' kernels inherit the environment; the unit tests clear it.
+notebooks' items. The notebooks' kernels inherit the environment; the unit tests clear it. What records, runs editions
+or takes pictures serves its own engine in the same way.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from helpers.service.engine import Engine
 from tests.stub.recorded_engine import load_recordings
 from tests.stub.server import ThreadedServer
 
 TOKEN = "the-stub-takes-this-token"
 WORKSPACE = "local_workspace"  # as connect() uses it, so that outputs are the same as with the local service
-_running: list[ThreadedServer] = []
 
 
 def environment(url: str, data: Path) -> dict[str, str]:
@@ -34,17 +37,24 @@ def environment(url: str, data: Path) -> dict[str, str]:
     }
 
 
+@contextmanager
+def serving(engine: Engine) -> Iterator[None]:
+    """Serves an engine, on a folder of its own, to this process and its children; then all is as before."""
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(prefix="gradient-stub-", ignore_cleanup_errors=True) as folder:
+        server = ThreadedServer(engine, Path(folder), TOKEN).start()
+        os.environ.update(environment(server.url, Path(folder)))
+        try:
+            yield
+        finally:
+            server.stop()
+            os.environ.clear()
+            os.environ.update(before)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Starts the stub and points this process and its children at it."""
-    folder = tempfile.TemporaryDirectory(prefix="gradient-stub-", ignore_cleanup_errors=True)
-    session.config.add_cleanup(folder.cleanup)
-    data = Path(folder.name)
-    _running.append(ThreadedServer(load_recordings(), data, TOKEN).start())
-    os.environ.update(environment(_running[0].url, data))
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Ends the stub."""
-    while _running:
-        _running.pop().stop()
+    """Starts the stub, which ends with the session."""
+    running = ExitStack()
+    session.config.add_cleanup(running.close)
+    running.enter_context(serving(load_recordings()))

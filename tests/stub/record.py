@@ -14,9 +14,7 @@ changes nothing. Another machine's arithmetic may differ in the last digits, and
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,24 +24,29 @@ import nbformat
 from gradientai import Gradient
 
 from helpers.service import paths
+from helpers.service.engine import Engine
 from helpers.service.local import model_files
 from helpers.service.server import local_engine
 from tests.editions.outputs import write_all
 from tests.stub.clicks import click_all
 from tests.stub.kernels import run, tidy
-from tests.stub.plugin import TOKEN, environment
+from tests.stub.plugin import serving
 from tests.stub.recorded_engine import RecordingEngine, load_recordings, save_recordings
-from tests.stub.server import ThreadedServer
+from tests.support.notebooks import FILES
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SEED = 1994  # sampled answers repeat from one recording to the next
 BEGAN, ENDED = "iopub.execute_input", "shell.execute_reply"  # of a cell, as nbclient notes it down
 
 
 def notebook_files(beginnings: Sequence[str] = ()) -> list[Path]:
     """The lessons whose names begin so, in order; all of them without any beginning."""
-    files = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
-    return [file for file in files if file.name.startswith(tuple(beginnings))] if beginnings else files
+    return [file for file in FILES if file.name.startswith(tuple(beginnings) or "")]
+
+
+def real_engine() -> Engine:
+    """The engine of a real service, with the model, which is downloaded first where it is not there."""
+    cache = paths.cache_dir()
+    return local_engine(model_files.ensure(cache), cache, seed=SEED)
 
 
 def longest_wait(notebook: nbformat.NotebookNode) -> float:
@@ -61,25 +64,18 @@ def record(files: list[Path], live: bool, keep: bool = False) -> None:
         live: leave notebooks and recordings as they are.
         keep: leave the recordings of other notebooks and of the clicks as they are.
     """
-    cache = paths.cache_dir()
-    found = model_files.ensure(cache)
-    with tempfile.TemporaryDirectory(prefix="gradient-record-", ignore_cleanup_errors=True) as folder:
-        engine = RecordingEngine(local_engine(found, cache, seed=SEED))
-        others = load_recordings().recordings if keep else {}
-        server = ThreadedServer(engine, Path(folder), TOKEN).start()
-        os.environ.update(environment(server.url, Path(folder)))
-        try:
-            for path in files:
-                started = time.monotonic()
-                notebook = run(path)
-                took = f"{time.monotonic() - started:.0f} s, the longest wait {longest_wait(notebook):.0f} s"
-                if not live:
-                    nbformat.write(tidy(notebook), path)
-                print(f"{path.name}: {took}", flush=True)
-            if not keep:
-                click_all(Gradient())
-        finally:
-            server.stop()
+    engine = RecordingEngine(real_engine())
+    others = load_recordings().recordings if keep else {}
+    with serving(engine):
+        for path in files:
+            started = time.monotonic()
+            notebook = run(path)
+            took = f"{time.monotonic() - started:.0f} s, the longest wait {longest_wait(notebook):.0f} s"
+            if not live:
+                nbformat.write(tidy(notebook), path)
+            print(f"{path.name}: {took}", flush=True)
+        if not keep:
+            click_all(Gradient())
     if not live:
         save_recordings(engine, others=others)
         write_all()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import nbformat
 
-from tests.stub.record import BEGAN, ENDED, longest_wait, notebook_files, tidy
+from tests.stub.kernels import tidy
+from tests.stub.record import BEGAN, ENDED, longest_wait, notebook_files
 from tests.support.notebooks import NAMES
 
 

@@ -4,6 +4,7 @@ See `conftest.py`.
 """
 
 import sys
+from collections.abc import Callable
 
 from helpers.service import __main__ as program
 from helpers.service import server
@@ -11,6 +12,12 @@ from helpers.service.calls import Calls
 from helpers.service.store import Store
 from tests.support.fake_engine import FakeEngine
 
+
+def run(make_engine: Callable[[], FakeEngine] = FakeEngine) -> int:
+    """The service's command, with an engine that is made instead of the real one."""
+    server.make_calls = lambda options, data, status: Calls(make_engine(), Store(data), server.limits_of(options))
+    return program.main()
+
+
 if __name__ == "__main__":
-    server.make_calls = lambda options, data, status: Calls(FakeEngine(), Store(data), server.limits_of(options))
-    sys.exit(program.main())
+    sys.exit(run())

@@ -17,7 +17,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[2]
+from tests.support.notebooks import ROOT
+
 REQUIREMENTS = ROOT / "requirements.txt"
 HEAVY = re.compile(r"((py)?torch|torchvision|torchaudio|transformers|peft|triton|nvidia|cuda)(-.*)?")
 NO_NETWORK = ("after connection broken by", "Could not fetch URL")

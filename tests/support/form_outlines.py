@@ -24,12 +24,11 @@ def pictured(gradient: Gradient) -> dict[str, Form]:
     """One of each form that has a picture, by its class's name."""
     connecting = forms.connect_form()
     connecting.where.value = HOSTED  # with all of its fields
-    base = next(model for model in gradient.list_models(only_base=True))
     made = [
         connecting,
         forms.model_picker(gradient),
         forms.completion_form(gradient),
-        forms.sampling_form(base),
+        forms.sampling_form(gradient.list_models(only_base=True)[0]),
         forms.fine_tune_form(gradient, "Who?", "Me!"),
     ]
     return {type(form).__name__: form for form in made}

@@ -14,6 +14,7 @@ from tests.conftest import TOKEN, WORKSPACE
 SECONDS = 10  # a service that has not answered by then hangs
 BASE_ID = CLASSIC_MODELS[2][0]
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "x-gradient-workspace-id": WORKSPACE, "Content-Type": "application/json"}
+THEIRS = {**HEADERS, "x-gradient-workspace-id": "another_workspace"}
 
 
 def call(server, method: str, path: str, body=None, headers=HEADERS, seconds: float = SECONDS):

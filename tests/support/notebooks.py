@@ -13,6 +13,7 @@ FILES = sorted(FOLDER.glob("[0-9]*.ipynb"))
 NAMES = [path.name for path in FILES]
 EDITIONS = sorted(path.name for path in FOLDER.iterdir() if re.fullmatch(r"[a-z]{2,3}(_[A-Z]{2})?", path.name))
 """The languages that have a folder of their own."""
+NOT_RUN = "nbval-skip"  # the tag of cells that the stub server can't answer
 EDITION_FILES = [path for language in EDITIONS for path in sorted((FOLDER / language).glob("[0-9]*.ipynb"))]
 
 
@@ -26,6 +27,12 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 def tags(cell: nbformat.NotebookNode) -> list[str]:
     return cell.metadata.get("tags", [])
+
+
+def clear(notebook: nbformat.NotebookNode) -> None:
+    """Takes the outputs out, so that a test sees only what its own run has put there."""
+    for cell in code_cells(notebook):
+        cell.outputs, cell.execution_count = [], None
 
 
 def prose(notebook: nbformat.NotebookNode) -> str:

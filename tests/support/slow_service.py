@@ -2,21 +2,15 @@
 
 import sys
 
-from helpers.service import __main__ as program
-from helpers.service import server
-from helpers.service.calls import Calls
-from helpers.service.store import Store
 from tests.support.fake_engine import FakeEngine
+from tests.support.fake_service import run
 
 
-class SlowEngine(FakeEngine):
-    """Embeds slowly."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed_seconds = 60.0
+def slow_engine() -> FakeEngine:
+    engine = FakeEngine()
+    engine.embed_seconds = 60.0
+    return engine
 
 
 if __name__ == "__main__":
-    server.make_calls = lambda options, data, status: Calls(SlowEngine(), Store(data))
-    sys.exit(program.main())
+    sys.exit(run(slow_engine))

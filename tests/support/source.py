@@ -1,4 +1,7 @@
-"""Reads out of Python source what it imports and which private attributes it touches, for `test_walls.py`."""
+"""The source of our modules, and what it imports, which private attributes it touches, which strings it has.
+
+For `test_walls.py` and the other tests of rules that the source keeps.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,11 @@ def modules(package: Path) -> dict[str, Path]:
         parts = path.relative_to(package.parent).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
+
+
+def sources(package: Path) -> dict[str, str]:
+    """The text of every module below a package's folder, by full name."""
+    return {name: path.read_text(encoding="utf-8") for name, path in modules(package).items()}
 
 
 def imports(source: str, module: str, known: Collection[str], is_package: bool = False) -> list[Import]:
