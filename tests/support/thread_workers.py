@@ -82,7 +82,6 @@ class ThreadWorker:
 
     def leave(self) -> None:
         self._router.leave(self, "it was dismissed")
-        self.worker.close()
         self._threads.shutdown()
 
 
