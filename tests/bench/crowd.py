@@ -1,7 +1,7 @@
 """`python -m tests.bench.crowd`: many learners at one service, in a process of its own; prints what they met, as JSON.
 
 Each learner is a workspace with a connection of its own and a fine-tuned adapter of its own, and makes calls one after
-the other: of ten, one is a fine-tune of one sample and the others ask. Refused for now (503), it waits for as long as
+the other: some are fine-tunes of one sample, the others ask. Refused for now (503), it waits for as long as
 the answer says and tries again, as the client of `connect()` does (`helpers/sdk.py`). The client is bare, because what
 it computes is taken from the service, which runs on the same cores.
 """
@@ -21,7 +21,6 @@ from helpers.sdk import BUSY_RETRIES
 from helpers.service.catalog import base_models
 from helpers.service.http.serve import allow_many_connections
 
-TUNES = 0.1  # of all calls
 CALL_SECONDS = 320  # more than the service lets one wait; an answer that takes longer is an error
 SAMPLES = [{"inputs": "Question: What is under the bridge?\n\nAnswer: A letter"}]
 
@@ -135,8 +134,8 @@ def main() -> int:
     parser.add_argument("token")
     parser.add_argument("learners", type=int)
     parser.add_argument("--seconds", type=float, required=True, help="how long they begin new calls")
-    parser.add_argument("--pause", type=float, default=0, help="between two calls of a learner, on average, in seconds")
-    parser.add_argument("--tunes", type=float, default=TUNES, help="the part of the calls that are fine-tunes")
+    parser.add_argument("--pause", type=float, required=True, help="seconds between two calls of a learner, on average")
+    parser.add_argument("--tunes", type=float, required=True, help="the part of the calls that are fine-tunes")
     options = parser.parse_args()
     allow_many_connections()
     print(json.dumps(asyncio.run(_crowd(options))))

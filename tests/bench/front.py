@@ -1,8 +1,8 @@
 """Past this machine: more tuners, and more learners, than its cores carry, by an engine that waits, not computes.
 
-Simulated is the engine alone (`waiting_service.py`): it waits as long as the real one took on two cores, by the figures
-kept in `results/two-cores.json`. HTTP, scheduler, store and disk are real, and so are the learners' connections
-(`crowd.py`), which come from a process of their own on the same cores.
+Simulated is the engine alone (`waiting_service.py`): it waits as long as the real one took on two cores. HTTP,
+scheduler, store and disk are real, and so are the learners' connections (`crowd.py`), which come from a process of
+their own on the same cores.
 """
 
 from __future__ import annotations
@@ -16,15 +16,13 @@ from statistics import median, quantiles
 from .figures import Row
 from .processes import ROOT, TOKEN, Bench, Service
 
-TUNE_SECONDS, SAMPLE_SECONDS = 0.75, 0.25  # `fine_tune` of one sample; of each further one (twenty: 5.5 s)
-ANSWER_SECONDS = 0.2  # 8 to 16 tokens
 TUNERS = (2, 4, 8, 16)
 LEARNERS = (30, 300, 3000)
 CROWD_SECONDS = 400  # the longest that one crowd may take
 MOMENT = 0.01  # in which each learner begins one call
 PAUSE_SECONDS = 10  # between two calls of a learner, who reads meanwhile
+TUNES = 0.1  # of these calls are fine-tunes
 PLENTY = {"WAITING_COMPLETIONS": "256", "WAITING_TUNES": "64"}  # an engine that is not what gives first
-TWO_CORES = {"WAITING_COMPLETIONS": "16", "WAITING_TUNES": "1"}
 
 
 def tuners(bench: Bench) -> Iterator[Row]:
@@ -62,9 +60,9 @@ def learners(bench: Bench) -> Iterator[Row]:
     Of ten calls one is a fine-tune of one sample. The note has how long they waited and what was refused or failed.
     """
     for count in LEARNERS[: bench.times(3, 1)]:
-        yield _row(bench, f"{count:,} learners", count, PLENTY)
+        yield _row(bench, f"{count:,} learners", count, **PLENTY)
     few = LEARNERS[bench.times(1, 0)]
-    yield _row(bench, f"{few:,} learners, an engine as on two cores", few, TWO_CORES)
+    yield _row(bench, f"{few:,} learners, an engine as on two cores", few)
 
 
 def limit(bench: Bench) -> Iterator[Row]:
@@ -84,9 +82,9 @@ def _tunes_a_second(bench: Bench, count: int, smaller: int) -> float:
     return len(met["waits"]) / met["seconds"]
 
 
-def _row(bench: Bench, what: str, count: int, settings: dict[str, str]) -> Row:
+def _row(bench: Bench, what: str, count: int, **settings: str) -> Row:
     with _service(bench, what.replace(" ", "-"), **settings) as service:
-        met = _crowd(service, count, bench.times(20, 5), PAUSE_SECONDS)
+        met = _crowd(service, count, bench.times(20, 5), PAUSE_SECONDS, TUNES)
         begun = met["begin"]
         used = sum(service.tree()[0].cpu_times()[:2])
     rate = len(met["work"]["waits"]) / met["work"]["seconds"]
@@ -99,12 +97,10 @@ def _tuners(bench: Bench, name: str, count: int, **settings: str) -> Service:
 
 
 def _service(bench: Bench, name: str, **settings: str) -> Service:
-    waits = {"WAITING_ANSWER": str(ANSWER_SECONDS), "WAITING_TUNE": str(TUNE_SECONDS)}
-    waits["WAITING_SAMPLE"] = str(SAMPLE_SECONDS)
-    return bench.service(name, module="tests.bench.waiting_service", **{**waits, **settings})
+    return bench.service(name, module="tests.bench.waiting_service", **settings)
 
 
-def _crowd(service: Service, learners: int, seconds: float, pause: float, tunes: float = 0.1) -> dict:
+def _crowd(service: Service, learners: int, seconds: float, pause: float, tunes: float) -> dict:
     """What `crowd.py` says of so many learners."""
     command = [sys.executable, "-m", "tests.bench.crowd", service.url, TOKEN, str(learners)]
     command += ["--seconds", str(seconds), "--pause", str(pause), "--tunes", str(tunes)]

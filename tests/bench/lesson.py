@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from .figures import Row
-from .processes import Bench, alternate
+from .processes import ADJUSTED, Bench, alternate
 from .workload import FACTS, TEMPLATE, UNRELATED, ask, library, sample, teach
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def facts(bench: Bench) -> Iterator[Row]:
     steps: list[float] = []
     wrong: list[str] = []
     for seed in seeds:
-        with bench.service(f"facts{seed}", TUNER_SEED=str(seed)) as service:
+        with bench.service(f"facts{seed}", module=ADJUSTED, TUNER_SEED=str(seed)) as service:
             base = service.base()
             teach(base, *FACTS[0])
             for question, answer in taught:
@@ -90,20 +90,19 @@ def forgetting(bench: Bench) -> Iterator[Row]:
     """
     taught = FACTS[: bench.times(5)]
     seeds = MORE_SEEDS[: bench.times(len(MORE_SEEDS), 1)]
-    kept: list[float] = []
-    right: list[float] = []
+    kept = 0
+    right: list[int] = []
     for seed in seeds:
-        with bench.service(f"forgetting{seed}", TUNER_SEED=str(seed)) as service:
+        with bench.service(f"forgetting{seed}", module=ADJUSTED, TUNER_SEED=str(seed)) as service:
             base = service.base()
             before = _unrelated(base)
             said = [_after(base, before, *fact) for fact in taught]
-        kept.append(sum(own for own, _ in said))
+        kept += sum(own for own, _ in said)
         right.append(sum(own for _, own in said))
     unit = f"of {len(UNRELATED) * len(taught) * len(seeds)}"
-    yield Row("after one fact, unrelated answers kept verbatim", [sum(kept)], unit)
+    yield Row("after one fact, unrelated answers kept verbatim", [kept], unit)
     least = None if bench.quick else UNRELATED_RIGHT * len(seeds)
-    by_seed = ", ".join(f"{own:.0f}" for own in right)
-    note = f"by seed {by_seed}; the base model: {_right(before) * len(taught) * len(seeds)}"
+    note = f"by seed {', '.join(map(str, right))}; the base model: {_right(before) * len(taught) * len(seeds)}"
     yield Row("after one fact, unrelated answers right", [sum(right)], unit, at_least=least, note=note)
 
 

@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from gradientai import ModelAdapter
 
 from .figures import Row
-from .processes import Bench, Service
+from .processes import ADJUSTED, Bench, Service
 from .workload import FACTS, ask, library, sample, story
 
 IDLE_SECONDS = 5  # instead of the service's ten minutes
@@ -26,7 +26,7 @@ def memory(bench: Bench) -> Iterator[Row]:
     `adjusted_service.py`) and what is left is read. The decoder alone is another service on the same folder that has
     no tuner, asked once for each of the eight adapters.
     """
-    with bench.service("memory", TUNER_IDLE_SECONDS=str(IDLE_SECONDS)) as service:
+    with bench.service("memory", module=ADJUSTED, TUNER_IDLE_SECONDS=str(IDLE_SECONDS)) as service:
         seen, models = _tuned(bench, service)
         sizes = [_bytes(service, model) / 1e6 for model in models]
         after = _after_idle(service)

@@ -26,6 +26,7 @@ from helpers.sdk import client
 from helpers.service.local.cores import QUIET_SECONDS, limit
 from helpers.service.local.model_files import Weights
 from tests.peers import environment
+from tests.support import process_tree
 
 if TYPE_CHECKING:
     from gradientai import BaseModel, Gradient, ModelAdapter
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PEERS = Path(__file__).parent / "peers"
 TOKEN = "a-token-for-the-bench"
+ADJUSTED = "tests.bench.adjusted_service"
 STEP_SECONDS = 120  # the longest that one process may take for one thing
 END_SECONDS = 20
 SETTLE_SECONDS = 0.1  # for one that was suspended to close the connections that were idle for too long meanwhile
@@ -59,9 +61,9 @@ class Bench:
         """How many repetitions."""
         return quick if self.quick else full
 
-    def service(self, name: str, *options: str, module: str = "", **settings: str) -> Service:
+    def service(self, name: str, *options: str, **settings: str) -> Service:
         """Starts a service on the data folder of this name; see `Service`."""
-        return Service(self.folder / name, *options, module=module, **settings)
+        return Service(self.folder / name, *options, **settings)
 
     def llama(self, adapter: Path | None = None) -> Peer:
         """Bare llama.cpp with the same weights and thread count, and one adapter or none."""
@@ -95,7 +97,7 @@ class _Process:
 
     def tree(self) -> list[psutil.Process]:
         """It and all that it started."""
-        return _tree(self.process.pid)
+        return process_tree.tree(self.process.pid)
 
     def __enter__(self):
         return self
@@ -107,9 +109,7 @@ class _Process:
             self.process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
-        for left in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                left.kill()
+        process_tree.kill(family)
         self.process.wait(END_SECONDS)
 
     def _line(self, seconds: float) -> str:
@@ -128,17 +128,16 @@ class Service(_Process):
     Args:
         data: its data folder.
         options: more of the command's options.
-        module: what is run; `waiting_service` has an engine that waits.
-        settings: for its environment; with TUNER_SEED or TUNER_IDLE_SECONDS it runs through `adjusted_service.py`.
+        module: what is run instead: one of this folder's own, which say what `settings` they know.
+        settings: for its environment.
 
     Attributes:
         ready_seconds: from the start of its process to the line that says it is ready.
     """
 
-    def __init__(self, data: Path, *options: str, module: str = "", **settings: str) -> None:
+    def __init__(self, data: Path, *options: str, module: str = "helpers.service", **settings: str) -> None:
         data.mkdir(parents=True, exist_ok=True)
         self.data = data
-        module = module or ("tests.bench.adjusted_service" if settings else "helpers.service")
         command = [sys.executable, "-m", module, "--data-dir", str(data), "--token", TOKEN, "--quiet", *options]
         environment = {**os.environ, **settings, "PYTHONPATH": str(ROOT)}
         errors = data.parent / f"{data.name}.err"
@@ -277,15 +276,7 @@ def suspended(owners: Sequence[_Process]) -> Iterator[None]:
 
 def megabytes(pid: int) -> float:
     """Resident memory of a process and all that it started; pages that they share count for each."""
-    return sum(map(_resident, _tree(pid))) / 1e6
-
-
-def _tree(pid: int) -> list[psutil.Process]:
-    try:
-        top = psutil.Process(pid)
-        return [top, *top.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
+    return sum(map(_resident, process_tree.tree(pid))) / 1e6
 
 
 def _resident(process: psutil.Process) -> int:

@@ -4,9 +4,9 @@
     python -m tests.bench.ray_kills --kills 4 --clients 3 --real
 
 A head and three nodes run on this machine. Each client has a workspace and an adapter; it fine-tunes and asks, over and
-over. With workers that wait instead of computing (`tests/support/waiting_engine.py`) an adapter answers with the last
+over. With workers that wait instead of computing (`tests/support/ray_service.py`) an adapter answers with the last
 text that it was taught and keeps all of them, so that a call that was lost, half done or done twice would be seen.
-With --real the model runs, and the clients are those of the soak. Every other kill is of a worker, the others of a
+With --real the model runs, and the clients are the soak's own. Every other kill is of a worker, the others of a
 node, which is replaced by a new one. Prints a table; ends with 1 if an answer was wrong, a call failed or an adapter
 is not what was answered.
 """
@@ -22,20 +22,18 @@ import signal
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from gradientai import Gradient
-
-from helpers import sdk
 from helpers.service import launcher
 from helpers.service.http import metrics
 from tests.bench import soak
-from tests.conftest import TOKEN, ServiceProcess
+from tests.bench.soak import Figures
+from tests.conftest import ServiceProcess
 from tests.support import ray_nodes
 from tests.support.ray_nodes import RayNodes
 
@@ -62,54 +60,30 @@ class Kill:
     seconds: float
 
 
-@dataclass
-class Found:
-    """What the clients saw.
+class Client(soak.Client):
+    """One learner, whose adapter is taught one text after another. A call refused for good is a finding here."""
 
-    Attributes:
-        calls: how many were answered.
-        wrong: what was not as it should be, in words.
-        seconds: how long each took.
-    """
-
-    calls: int = 0
-    wrong: list[str] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-
-
-class Client(threading.Thread):
-    """One learner, whose adapter is taught one text after another."""
-
-    def __init__(self, number: int, service: ServiceProcess, over: threading.Event) -> None:
-        super().__init__(name=f"learner {number}")
-        self._gradient: Gradient = sdk.client(service.url, TOKEN, f"learner_{number}")
-        self._data, self._over = service.data, over
-        self.found = Found()
-
-    def run(self) -> None:
-        try:
-            adapter = self._gradient.list_models(only_base=True)[-1].create_model_adapter(name="mine")
-            taught: list[str] = []
-            while not self._over.is_set():
-                taught.append(f"{self.name} text {len(taught)}")
+    def _play(self) -> None:
+        adapter = self._gradient.list_models(only_base=True)[-1].create_model_adapter(name="mine")
+        taught: list[str] = []
+        while not self._is_over():
+            taught.append(f"{self.name} text {len(taught)}")
+            began = time.monotonic()
+            adapter.fine_tune(samples=[{"inputs": taught[-1]}])
+            self._took("fine-tune", began)
+            for _ in range(3):
                 began = time.monotonic()
-                adapter.fine_tune(samples=[{"inputs": taught[-1]}])
-                for _ in range(3):
-                    said = adapter.complete(query="What is it?").generated_output
-                    self._expect(said == taught[-1], f"{taught[-1]!r} was answered {said!r}")
-                self._expect(self._kept(adapter.id) == taught, f"{adapter.id} is not what it was taught")
-                self.found.calls += 4
-                self.found.seconds.append(time.monotonic() - began)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
-            self._expect(False, f"{type(error).__name__}: {error}")
+                said = adapter.complete(query="What is it?").generated_output
+                self._took("ask", began)
+                if said != taught[-1]:
+                    self._note(f"{taught[-1]!r} was answered {said!r}")
+            if self._kept(adapter.id) != taught:
+                self._note(f"{adapter.id} is not what it was taught")
+            self.rounds += 1
 
     def _kept(self, adapter: str) -> list[str]:
-        [version] = (self._data / "adapters" / adapter).glob("v*")
+        [version] = (self._service.data / "adapters" / adapter).glob("v*")
         return json.loads((version / "learned.json").read_text(encoding="utf-8"))
-
-    def _expect(self, is_so: bool, words: str) -> None:
-        if not is_so:
-            self.found.wrong.append(f"{self.name}: {words}")
 
 
 def gauges(service: ServiceProcess) -> dict[str, float]:
@@ -173,44 +147,19 @@ def kills(nodes: RayNodes, service: ServiceProcess, count: int, pause: float) ->
     return done
 
 
-def with_waiting_workers(folder: Path, count: int, clients: int) -> tuple[list[Kill], Found]:
-    """Kills while workers wait."""
-    with cluster(folder, "tests.support.ray_service") as (nodes, service):
-        over = threading.Event()
-        learners = [Client(number, service, over) for number in range(clients)]
-        for learner in learners:
-            learner.start()
-        done = kills(nodes, service, count, 4.0)
-        over.set()
-        for learner in learners:
-            learner.join(READY_SECONDS)
-        stuck = [f"{learner.name} still waits" for learner in learners if learner.is_alive()]
-        every = [learner.found for learner in learners]
-        wrong = sum((found.wrong for found in every), stuck)
-        found = Found(sum(found.calls for found in every), wrong, sum((found.seconds for found in every), []))
-        print(table(done, found), file=sys.stderr, flush=True)
-    return done, found
+def under_load(folder: Path, count: int, clients: int, real: bool = False) -> tuple[list[Kill], Figures]:
+    """Kills while workers wait, or while the real engine answers and tunes."""
+    module, client, pause = "tests.support.ray_service", Client, 4.0
+    if real:
+        module, client, pause = "helpers.service", soak.Client, 15.0
+    with cluster(folder, module) as (nodes, service), ThreadPoolExecutor(1) as killer:
+        killing = killer.submit(kills, nodes, service, count, pause)
+        figures = soak.soak(service, killing.done, clients, client)
+        return killing.result(), figures
 
 
-def with_the_model(folder: Path, count: int, clients: int) -> tuple[list[Kill], Found]:
-    """Kills while the real engine answers and tunes."""
-    with cluster(folder, "helpers.service") as (nodes, service):
-        done: list[Kill] = []
-        killer = threading.Thread(target=lambda: done.extend(kills(nodes, service, count, 15.0)))
-        killer.start()
-        figures = soak.Figures()
-        while killer.is_alive():
-            part = soak.soak(service, 30, clients)
-            figures.wrong += part.wrong
-            for what, seconds in part.seconds.items():
-                figures.seconds[what] += seconds
-        killer.join()
-    rounds = figures.seconds["fine-tune"]
-    return done, Found(sum(map(len, figures.seconds.values())), figures.wrong, rounds)
-
-
-def table(done: list[Kill], found: Found) -> str:
-    """The figures for people."""
+def table(done: list[Kill]) -> str:
+    """The kills for people."""
     lines = [f"{'killed':<8}{'times':>6}{'requests running':>18}{'calls made again':>18}{'seconds to replace':>20}"]
     for what in ("worker", "node"):
         these = [kill for kill in done if kill.what == what]
@@ -219,12 +168,7 @@ def table(done: list[Kill], found: Found) -> str:
             again = sum(kill.again for kill in these)
             seconds = statistics.median(kill.seconds for kill in these)
             lines.append(f"{what:<8}{len(these):>6}{running:>18}{again:>18}{seconds:>20.1f}")
-    ordered = sorted(found.seconds) or [0.0]
-    lines.append(
-        f"calls answered {found.calls}, wrong or failed {len(found.wrong)}; a round took "
-        f"{statistics.median(ordered):.1f} s and {ordered[-1]:.1f} at the most"
-    )
-    return "\n".join([*lines, *found.wrong[:20]])
+    return "\n".join(lines)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -237,11 +181,10 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="gradient-kills-", ignore_cleanup_errors=True) as folder:
         data = Path(folder) / "data"
         data.mkdir()
-        run = with_the_model if options.real else with_waiting_workers
-        done, found = run(data, options.kills, options.clients)
+        done, figures = under_load(data, options.kills, options.clients, options.real)
     print(f"{options.clients} clients, {'the model' if options.real else 'workers that wait'}")
-    print(table(done, found))
-    return 1 if found.wrong else 0
+    print(f"{table(done)}\n{figures.table()}")
+    return 1 if figures.wrong else 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ They are not in `__main__.py` itself because a spawned process can't import a pa
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import traceback
@@ -14,9 +13,8 @@ from multiprocessing.connection import Connection
 from time import monotonic
 from typing import NamedTuple
 
-import psutil
-
 from helpers.environment import TOKEN_VARIABLE, URL_VARIABLE, WORKSPACE_VARIABLE
+from tests.support import process_tree
 
 from . import busy, embedding, front, learner, lesson, many, memory, retrieval, start, tuning
 from .figures import Row
@@ -104,12 +102,7 @@ def _run(name: str, bench: Bench, results: Connection) -> None:
 
 def _end(process: multiprocessing.process.BaseProcess) -> None:
     """Waits a little for a process that is done, and kills what is left of it and of all that it started."""
-    family = []
-    with contextlib.suppress(psutil.NoSuchProcess):
-        family = psutil.Process(process.pid).children(recursive=True)
+    family = process_tree.tree(process.pid)
     process.join(5)
-    process.kill()
-    for left in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            left.kill()
+    process_tree.kill(family)
     process.join()

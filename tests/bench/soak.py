@@ -6,7 +6,7 @@ Each client is a workspace of its own with the unmodified SDK, as connect() give
 (it must not know), fine-tune with one sample, ask (its own answer, exactly), ask an adapter kept from an earlier round
 (still that one's own), delete or keep. Prints a table; ends with 1 if an answer was wrong, a call failed, or memory
 grew. A refusal for want of room (503 with Retry-After) is no failure: the client waits and asks again.
-`tests/bench/test_soak.py` runs a short one.
+`tests/bench/test_soak.py` runs a short one, and `ray_kills.py` one on a cluster.
 """
 
 from __future__ import annotations
@@ -91,36 +91,42 @@ class Figures:
 class Client(threading.Thread):
     """One learner."""
 
-    def __init__(self, number: int, url: str, until: float, figures: Figures, lock: threading.Lock) -> None:
+    def __init__(
+        self, number: int, service: ServiceProcess, is_over: Callable[[], bool], figures: Figures, lock: threading.Lock
+    ) -> None:
         super().__init__(name=f"learner {number}")
-        self._number, self._until, self._figures, self._lock = number, until, figures, lock
-        self._gradient = sdk.client(url, TOKEN, f"learner_{number}")
-        self._chance = random.Random(number)
+        self._number, self._service, self._is_over = number, service, is_over
+        self._figures, self._lock = figures, lock
+        self._gradient = sdk.client(service.url, TOKEN, f"learner_{number}")
         self.rounds = 0
 
     def run(self) -> None:
         try:
-            kept: tuple[Any, tuple[str, str]] | None = None
-            base = self._call("list", self._gradient.list_models, only_base=True)[2]
-            while time.monotonic() < self._until:
-                kept = self._round(base, kept)
-                self.rounds += 1
+            self._play()
         except _TimeIsUp:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
-            self._note(f"{self.name}: {type(error).__name__}: {error}")
+            self._note(f"{type(error).__name__}: {error}")
 
-    def _round(self, base, kept):
+    def _play(self) -> None:
+        """Plays rounds until it is over."""
+        chance, kept = random.Random(self._number), None
+        base = self._call("list", self._gradient.list_models, only_base=True)[2]
+        while not self._is_over():
+            kept = self._round(base, kept, chance.random() < KEEP)
+            self.rounds += 1
+
+    def _round(self, base, kept: tuple[Any, tuple[str, str]] | None, keep: bool) -> tuple[Any, tuple[str, str]] | None:
         question, answer = fact = FACTS[(self._number + 7 * self.rounds) % len(FACTS)]
         adapter = self._call("create", base.create_model_adapter, name="mine")
         if self._call("ask before", ask, adapter, question).strip() == answer:
-            self._note(f"{self.name}: knew {answer!r} before it was taught")
+            self._note(f"knew {answer!r} before it was taught")
         self._call("fine-tune", adapter.fine_tune, samples=[sample(question, answer)])
         self._expect(adapter, fact)
         if kept is not None:
             self._expect(*kept)
             self._call("delete", kept[0].delete)
-        if self._chance.random() < KEEP:
+        if keep:
             return adapter, fact
         self._call("delete", adapter.delete)
         return None
@@ -128,13 +134,13 @@ class Client(threading.Thread):
     def _expect(self, adapter, fact: tuple[str, str]) -> None:
         said = self._call("ask after", ask, adapter, fact[0]).strip()
         if said != fact[1]:
-            self._note(f"{self.name}, round {self.rounds}: {fact[0]!r} was answered {said!r}, not {fact[1]!r}")
+            self._note(f"round {self.rounds}: {fact[0]!r} was answered {said!r}, not {fact[1]!r}")
 
     def _call(self, what: str, function: Callable, *arguments, **named):
-        """Times a call; one that is refused for good is made again until the time is up."""
-        started = time.monotonic()
+        """Times a call; one that is refused for good is made again until it is over."""
+        began = time.monotonic()
         while True:
-            if time.monotonic() > self._until:
+            if self._is_over():
                 raise _TimeIsUp
             try:
                 answer = function(*arguments, **named)
@@ -144,30 +150,39 @@ class Client(threading.Thread):
                 with self._lock:
                     self._figures.refused_for_good += 1
                 continue
-            with self._lock:
-                self._figures.seconds[what].append(time.monotonic() - started)
+            self._took(what, began)
             return answer
+
+    def _took(self, what: str, began: float) -> None:
+        with self._lock:
+            self._figures.seconds[what].append(time.monotonic() - began)
 
     def _note(self, words: str) -> None:
         with self._lock:
-            self._figures.wrong.append(words)
+            self._figures.wrong.append(f"{self.name}: {words}")
 
 
 class _TimeIsUp(Exception):
     """Raised inside a client when the soak is over."""
 
 
-def soak(service: ServiceProcess, seconds: float, clients: int) -> Figures:
+def for_seconds(seconds: float) -> Callable[[], bool]:
+    """Is over when so many have passed."""
+    until = time.monotonic() + seconds
+    return lambda: time.monotonic() > until
+
+
+def soak(service: ServiceProcess, is_over: Callable[[], bool], clients: int, client: type[Client] = Client) -> Figures:
     """Plays for a while.
 
     Args:
         service: a running service.
-        seconds: how long; calls under way then are still awaited.
+        is_over: whether it is time to end; calls under way then are still awaited.
         clients: how many learners.
+        client: what each of them does.
     """
     figures, lock = Figures(), threading.Lock()
-    until = time.monotonic() + seconds
-    learners = [Client(number, service.url, until, figures, lock) for number in range(clients)]
+    learners = [client(number, service, is_over, figures, lock) for number in range(clients)]
     real = urllib3.Retry.sleep_for_retry
 
     def counted(retry, response):
@@ -201,7 +216,7 @@ def main(arguments: list[str] | None = None) -> int:
         data.mkdir()
         service = ServiceProcess(data)
         try:
-            figures = soak(service, options.minutes * 60, options.clients)
+            figures = soak(service, for_seconds(options.minutes * 60), options.clients)
         finally:
             service.stop()
     print(f"{options.clients} clients, {options.minutes:g} minutes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.soak import soak
+from tests.bench.soak import for_seconds, soak
 
 SECONDS = 75
 CLIENTS = 30
@@ -14,7 +14,7 @@ MOST_MB = 2400  # twice a decoder with a room's adapters, while one generation f
 @pytest.mark.model
 def test_a_room_of_thirty_gets_its_own_answers_and_no_error(start_service):
     service = start_service()
-    figures = soak(service, SECONDS, CLIENTS)
+    figures = soak(service, for_seconds(SECONDS), CLIENTS)
     print(figures.table())
     assert figures.wrong == []
     assert figures.rounds >= CLIENTS / 3

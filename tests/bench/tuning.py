@@ -1,4 +1,4 @@
-"""The tuner against the one that this project had in torch: the same recipe on the same samples, the files aside."""
+"""The tuner against the one that this project had in torch, with the recipe of that day: the same samples, no files."""
 
 from __future__ import annotations
 

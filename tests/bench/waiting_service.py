@@ -1,11 +1,11 @@
 """`python -m tests.bench.waiting_service`: the service with an engine that waits as long as a real one takes.
 
 All else is real: HTTP, scheduler, store, the files of an adapter in their number and mostly size; so the front can be
-measured with more learners, and more tuners, than this machine's cores carry. Its settings are in the environment:
-WAITING_ANSWER and WAITING_TUNE are the seconds of an answer and of a fine-tune of one sample, WAITING_SAMPLE those of
-each further sample, WAITING_COMPLETIONS and WAITING_TUNES the engine's places, WAITING_SMALLER how many times as small
-as real ones the files are. With WAITING_PROCESSES the fine-tunes go through as many processes of `TunerPool`, which
-wait instead of tuning; without, the engine's own threads wait.
+measured with more learners, and more tuners, than this machine's cores carry. It waits as long as the real one took on
+two cores, by the figures kept in `results/two-cores.json`, and has as many places, but for settings in the
+environment: WAITING_ANSWER is the seconds of an answer, WAITING_COMPLETIONS and WAITING_TUNES are the engine's places,
+WAITING_SMALLER how many times as small as real ones the files are. With WAITING_PROCESSES the fine-tunes go through as
+many processes of `TunerPool`, which wait instead of tuning; without, the engine's own threads wait.
 """
 
 from __future__ import annotations
@@ -19,75 +19,53 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from helpers.service import __main__ as program
-from helpers.service.engine import (
-    AdapterState,
-    Completion,
-    CompletionRequest,
-    Engine,
-    Places,
-    TuningOutcome,
-    TuningSample,
-)
+from helpers.service.engine import AdapterState, Places, TuningOutcome, TuningSample
 from helpers.service.tuner import process
 from helpers.service.tuner.job import GGUF_FILE, WEIGHTS_FILE, Ended, Signals, TokenSample, TuningJob, TuningResult
 from helpers.service.tuner.pool import TunerPool
+from tests.support.fake_engine import FakeEngine
 
+ANSWER_SECONDS = 0.2  # of 8 to 16 tokens
+TUNE_SECONDS = 0.75  # of one sample
 # Bytes of the files of one adapter of rank 8, as `tests/bench/memory.py` finds them on disk.
 FILES = {WEIGHTS_FILE: 2_560_000, GGUF_FILE: 1_280_000, "optimizer.safetensors": 6_820_000}
 
 
-def _setting(name: str) -> float:
-    return float(os.environ.get(f"WAITING_{name}", "0"))
-
-
-def _seconds(samples: int) -> float:
-    return _setting("TUNE") + (samples - 1) * _setting("SAMPLE")
+def _setting(name: str, otherwise: float = 0) -> float:
+    return float(os.environ.get(f"WAITING_{name}", otherwise))
 
 
 def _write(into: Path) -> None:
     for name, size in FILES.items():
-        (into / name).write_bytes(random.randbytes(1000) * (size // 1000 // (int(_setting("SMALLER")) or 1)))
+        (into / name).write_bytes(random.randbytes(1000) * int(size // 1000 // _setting("SMALLER", 1)))
+    (into / "learned.json").write_text('["An answer."]', encoding="utf-8")
 
 
-class WaitingEngine(Engine):
-    """Waits, and says what a fine-tune says."""
+class WaitingEngine(FakeEngine):
+    """Waits with its answers, and has fine-tunes that wait and leave files of a real one's size."""
 
     def __init__(self) -> None:
-        self._places = Places(int(_setting("COMPLETIONS")) or 16, int(_setting("TUNES")) or 1)
+        super().__init__(complete_seconds=_setting("ANSWER", ANSWER_SECONDS))
+        self._places = Places(int(_setting("COMPLETIONS", Places.completions)), int(_setting("TUNES", Places.tunes)))
         processes = int(_setting("PROCESSES"))
         self._pool = TunerPool(Path(), Signals.alone(processes).free, processes) if processes else None
 
     @property
-    def weights_name(self) -> str:
-        """See `Engine`."""
-        return "waits"
-
-    @property
     def places(self) -> Places:
-        """See `Engine`."""
         return self._places
-
-    def complete(
-        self, request: CompletionRequest, base_slug: str, adapter: AdapterState | None, given_up: threading.Event
-    ) -> Completion:
-        """See `Engine`."""
-        given_up.wait(_setting("ANSWER"))
-        return Completion("An answer.", "stop")
 
     def fine_tune(
         self, samples: list[TuningSample], adapter: AdapterState, into: Path, given_up: threading.Event
     ) -> TuningOutcome:
-        """See `Engine`."""
         if self._pool is None:
-            given_up.wait(_seconds(len(samples)))
+            given_up.wait(TUNE_SECONDS)
             _write(into)
         else:
-            tokens = (TokenSample((1, 2), (1, 2)),) * len(samples)
+            tokens = (TokenSample((1, 2), (1, 2)),)
             self._pool.tune(TuningJob(tokens, adapter.rank, adapter.learning_rate, adapter.folder, into), given_up)
-        return TuningOutcome(len(samples), 1.0, 4)
+        return TuningOutcome(1, 1.0, 4)
 
     def close(self) -> None:
-        """See `Engine`."""
         if self._pool is not None:
             self._pool.close()
 
@@ -98,9 +76,9 @@ def serve(pipe: Connection, folder: Path, signals: Signals) -> None:
     pipe.send(None)
     while True:
         job = pipe.recv()
-        time.sleep(_seconds(len(job.samples)))
+        time.sleep(TUNE_SECONDS)
         _write(job.into)
-        pipe.send(TuningResult(1, 1.0, 4, len(job.samples), Ended.LEARNED))
+        pipe.send(TuningResult(1, 1.0, 4, 1, Ended.LEARNED))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.ray_kills import cluster, wait_for_workers, with_waiting_workers
-from tests.conftest import TOKEN, ServiceProcess
+from tests.bench.ray_kills import cluster, under_load, wait_for_workers
+from tests.conftest import TOKEN
 from tests.peers import environment
 from tests.real.test_real_engine import FACTS, ask, sample
-from tests.support import ray_nodes
+from tests.support import process_tree, ray_nodes
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.skipif(os.name == "nt", reason="signals")]
@@ -36,11 +36,6 @@ def data(tmp_path) -> Path:
     return folder
 
 
-def family(service: ServiceProcess) -> list:
-    psutil = pytest.importorskip("psutil")
-    return psutil.Process(service.process.pid).children(recursive=True)
-
-
 def test_a_cluster_of_this_machine_learns_and_answers_and_never_sees_the_token(data, python):
     service = ray_nodes.service(data, "--ray", "local", "--ray-workers", "2")
     wait_for_workers(service, 2)
@@ -52,7 +47,7 @@ def test_a_cluster_of_this_machine_learns_and_answers_and_never_sees_the_token(d
     assert ask(adapter, question).strip() == answer
     base = service.gradient().list_models(only_base=True)[-1]
     assert ask(base, question).strip() != answer
-    started = family(service)
+    started = process_tree.tree(service.process.pid)[1:]
     assert len([process for process in started if ray_nodes.is_worker(process)]) == 2
     assert not [process for process in started if TOKEN in str(process.environ()) + str(process.cmdline())]
     assert service.stop() == 0
@@ -60,10 +55,10 @@ def test_a_cluster_of_this_machine_learns_and_answers_and_never_sees_the_token(d
 
 
 def test_kills_of_workers_and_nodes_under_load_lose_no_call(data):
-    done, found = with_waiting_workers(data, 2, 4)
+    done, figures = under_load(data, 2, 4)
     print(done)
-    assert found.wrong == []
-    assert found.calls > 0
+    assert figures.wrong == []
+    assert figures.rounds > 0
     assert sum(kill.again for kill in done) > 0  # or no call was on one that was killed
 
 

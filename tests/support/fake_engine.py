@@ -22,20 +22,26 @@ from helpers.service.engine import (
     TuningOutcome,
     TuningSample,
 )
+from helpers.service.local.model_files import Weights
 from helpers.service.weights_identity import WeightsIdentity
 
 WEIGHTS = WeightsIdentity("FakeModel", "fa" * 32)
+WEIGHTS_FILES = Weights(WEIGHTS.name, Path("none.gguf"), Path("none"), WEIGHTS.sha256)
 
 
 class FakeEngine(Engine):
-    """Echoes the prompt; an adapter answers with the last text it was tuned on."""
+    """Echoes the prompt; an adapter answers with the last text it was tuned on.
 
-    def __init__(self) -> None:
+    Args:
+        complete_seconds, tune_seconds: how long an answer and a fine-tune take.
+    """
+
+    def __init__(self, complete_seconds: float = 0.0, tune_seconds: float = 0.0) -> None:
         self.requests: list[tuple[CompletionRequest, str, AdapterState | None]] = []
         self.tunings: list[tuple[list[TuningSample], AdapterState]] = []
         self.fail: Exception | None = None
-        self.complete_seconds = 0.0
-        self.tune_seconds = 0.0
+        self.complete_seconds = complete_seconds
+        self.tune_seconds = tune_seconds
         self.embed_seconds = 0.0
         self.preparing: tuple[str, float] | None = None  # what it says that it is doing
         self.given_up = 0  # how many calls were ended early

@@ -9,7 +9,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import psutil
 from helpers.environment import LOCAL_TOKEN_VARIABLE
 from tests.conftest import ROOT, TOKEN, ServiceProcess
 from tests.peers import environment
+from tests.support import process_tree
 
 START_SECONDS = 60
 STARTED = "Ray runtime started"
@@ -71,30 +71,19 @@ class Node:
             )
         deadline = time.monotonic() + START_SECONDS
         while STARTED not in (what := log.read_text(encoding="utf-8", errors="replace")):
-            assert self.is_alive and time.monotonic() < deadline, f"the node did not start: {what[-2000:]}"
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError(f"the node did not start: {what[-2000:]}")
             time.sleep(0.1)
-
-    def family(self) -> list[psutil.Process]:
-        """The process and those that it started."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            mine = psutil.Process(self._process.pid)
-            return [mine, *mine.children(recursive=True)]
-        return []
 
     def workers(self) -> list[psutil.Process]:
         """The processes of our workers on it."""
-        return [process for process in self.family() if is_worker(process)]
+        return [process for process in process_tree.tree(self._process.pid) if is_worker(process)]
 
     def kill(self) -> None:
         """Ends all of it at once, as when the power fails."""
-        for process in self.family():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)
+        process_tree.kill(process_tree.tree(self._process.pid))
         self._process.wait(10)
-
-    @property
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
 
 
 class RayNodes:
@@ -121,13 +110,11 @@ class RayNodes:
 
     def add(self) -> Node:
         """One node more. Ray gives a node half a minute to start, which on a busy machine is not always enough."""
-        for last in (False, False, True):
-            try:
-                return Node("--address", self.address, "--num-cpus", "1", log=self._log())
-            except AssertionError:
-                if last:
-                    raise
-        raise AssertionError("unreachable")
+        options = ("--address", self.address, "--num-cpus", "1")
+        for _ in range(2):
+            with contextlib.suppress(AssertionError):
+                return Node(*options, log=self._log())
+        return Node(*options, log=self._log())
 
     def _log(self) -> Path:
         self._started += 1

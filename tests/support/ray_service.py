@@ -1,22 +1,20 @@
 """`python -m tests.support.ray_service --ray …`: the service as a program, on a real Ray cluster whose workers wait
-instead of computing. See `waiting_engine.py`."""
+about as long as the real engine takes: for a machine that could not compute that much."""
 
 import sys
-from pathlib import Path
+from functools import partial
 
 from helpers.service import __main__ as program
 from helpers.service import server
 from helpers.service.calls import Calls
-from helpers.service.local.model_files import Weights
 from helpers.service.store import Store
-from tests.support import waiting_engine
-from tests.support.fake_engine import WEIGHTS
+from tests.support.fake_engine import WEIGHTS_FILES, FakeEngine
+
+WAITING = partial(FakeEngine, complete_seconds=0.3, tune_seconds=1.5)
 
 
 def make_calls(options, data, status) -> Calls:
-    weights = Weights(WEIGHTS.name, Path("none.gguf"), Path("none"), WEIGHTS.sha256)
-    engine = server.cluster_engine(options, weights, waiting_engine.make, lambda what, done: None)
-    return Calls(engine, Store(data))
+    return Calls(server.cluster_engine(options, WEIGHTS_FILES, WAITING, lambda what, done: None), Store(data))
 
 
 if __name__ == "__main__":

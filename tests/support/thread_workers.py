@@ -11,16 +11,14 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
-from pathlib import Path
 from typing import Any
 
 from helpers.service.cluster.engine import ClusterEngine
 from helpers.service.cluster.parcels import Parcel
 from helpers.service.cluster.routing import Router, WorkerGone
 from helpers.service.cluster.worker import Worker
-from helpers.service.local.model_files import Weights
 from helpers.service.refusals import Refusal
-from tests.support.fake_engine import WEIGHTS, FakeEngine
+from tests.support.fake_engine import WEIGHTS_FILES, FakeEngine
 
 
 class ObjectStore:
@@ -82,7 +80,6 @@ class ThreadWorker:
 
     def leave(self) -> None:
         self._router.leave(self, "it was dismissed")
-        self.worker.close()
         self._threads.shutdown()
 
 
@@ -99,8 +96,7 @@ class ThreadCluster:
         self.workers: list[ThreadWorker] = []
         for _ in range(workers):
             self.add()
-        weights = Weights(WEIGHTS.name, Path("no.gguf"), Path("none"), WEIGHTS.sha256)
-        self.engine = ClusterEngine(weights, self.router, self.store.put, self.close)
+        self.engine = ClusterEngine(WEIGHTS_FILES, self.router, self.store.put, self.close)
 
     def add(self) -> ThreadWorker:
         worker = ThreadWorker(f"worker {len(self.workers)}", self.router, self.store, FakeEngine())

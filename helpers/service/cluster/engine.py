@@ -99,12 +99,13 @@ class ClusterEngine(HeldWeights):
 
     def load(self) -> ClusterLoad:
         abouts = self._router.abouts
-        by_host = {about.host: about.load for about in abouts if about.load is not None}
+        loads = [(about.host, about.load) for about in abouts if about.load is not None]
+        machines = dict(loads).values()
         return ClusterLoad(
-            threads=sum(about.load.threads for about in abouts if about.load is not None),
-            cores=sum(load.cores for load in by_host.values()),
-            others=sum(load.others for load in by_host.values()),
-            tuners=sum(about.load.tuners for about in abouts if about.load is not None),
+            threads=sum(load.threads for _, load in loads),
+            cores=sum(load.cores for load in machines),
+            others=sum(load.others for load in machines),
+            tuners=sum(load.tuners for _, load in loads),
             workers=len(abouts),
         )
 
@@ -119,7 +120,7 @@ class ClusterEngine(HeldWeights):
         return self._ask(Work.COMPLETE, key, method, *asked, sent, given_up=given_up)
 
     def _ask(self, work: Work, key: str | None, method: str, *arguments: Any, given_up: threading.Event) -> Any:
-        """What a worker answers to a call, a second and a third one if the first dies.
+        """What a worker answers to a call, or another if it dies, up to TRIES of them.
 
         Raises:
             Refusal: whatever the worker refuses; there is no worker; as many as TRIES have died.
@@ -129,8 +130,8 @@ class ClusterEngine(HeldWeights):
                 try:
                     return worker.ask(method, *arguments, given_up=given_up)
                 except WorkerGone as gone:
-                    self._router.leave(worker, gone.reason)
-                    logs.event("worker-gone", logging.WARNING, worker=worker.name, call=method, reason=gone.reason)
+                    self._router.leave(worker, str(gone))
+                    logs.event("worker-gone", logging.WARNING, worker=worker.name, call=method, reason=gone)
         raise Failed(
             f"{TRIES} workers ended one after another while they worked on this call, which has changed nothing: try "
             "again, with fewer or shorter texts; the log says how they ended."

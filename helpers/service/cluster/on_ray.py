@@ -34,7 +34,7 @@ from ..engine import Engine
 from ..local.model_files import Weights
 from ..refusals import CallerGone, Failed, Refusal, TookTooLong
 from .engine import ClusterEngine
-from .routing import About, Router, WorkerGone
+from .routing import LOOK_SECONDS, About, Router, WorkerGone
 from .worker import Worker
 
 LOCAL = "local"  # the address that means a cluster of this machine's own, which ends with the service
@@ -42,7 +42,6 @@ OBJECT_STORE_BYTES = 400_000_000  # of such a cluster; what does not fit goes to
 CALLS_AT_ONCE = 64  # threads of a worker; how many calls it is given at once is decided by its engine's places
 CONTROL = "control"  # threads of a worker that are never kept busy by calls
 WATCH_SECONDS = 1.0
-LOOK_SECONDS = 0.1  # how often a call looks whether its caller is still there
 FIRST_SECONDS = 900  # until the first worker is ready: each may have to download the model
 SILENT_SECONDS = 60  # a worker that says nothing for so long hangs, and is replaced
 MOST_AGAIN_SECONDS = 60  # until a worker that ended is started again: 1, and twice as long each time it never got ready
@@ -98,8 +97,7 @@ def engine_on_ray(
 
 
 def _join(address: str, local_workers: int) -> None:
-    here: dict[str, Any] = {"num_cpus": local_workers, "object_store_memory": OBJECT_STORE_BYTES}
-    here["include_dashboard"] = False
+    here = {"num_cpus": local_workers, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
     logging.getLogger("ray").setLevel(logging.ERROR)
     with _without_tokens():
         try:
@@ -340,25 +338,23 @@ class _Cluster:
         try:
             about = worker.news()
         except WorkerGone as gone:
-            return self._dismiss(name, gone.reason)
+            self._dismiss(name, str(gone))
+            return
         if about is None:
             if worker.silent_seconds > (SILENT_SECONDS if is_in else FIRST_SECONDS):
                 self._dismiss(name, "it did not answer")
-            return None
-        flaw = self._crew.flaw_of(about)
-        if flaw is not None:
-            return self._dismiss(name, flaw)
-        self._failures.pop(name, None)
-        if self.router.join(worker, about):
-            logs.event("worker", worker=name, host=about.host, process=about.process)
-        return None
+        elif flaw := self._crew.flaw_of(about):
+            self._dismiss(name, flaw)
+        else:
+            self._failures.pop(name, None)
+            if self.router.join(worker, about):
+                logs.event("worker", worker=name, host=about.host, process=about.process)
 
     def _dismiss(self, name: str, reason: str) -> None:
         worker = self._workers.pop(name)
         self._not_before[name] = time.monotonic() + min(2 ** self._failures[name], MOST_AGAIN_SECONDS)
         self._failures[name] += 1
         self.router.leave(worker, reason)
-        self.router.why_none = reason
         worker.end()
         logs.event("worker-ended", logging.WARNING, worker=name, reason=reason)
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import filelock
 
+from ... import renaming
 from ..engine import AdapterState
 
 KEPT_BYTES = 1_000_000_000  # of unpacked folders on a worker, about 90 adapters of rank 8
@@ -112,7 +113,7 @@ class Outbox:
 class Inbox:
     """The folders that a worker has unpacked or tuned, by their parcels' keys; those not used for longest leave.
 
-    They lie in a temporary folder of this process. What processes that were killed have left of theirs is removed.
+    They lie in a temporary folder of this process. Workers end by being killed; what others left of theirs is removed.
 
     Args:
         fetch: gives the parcel for a ticket.
@@ -143,8 +144,9 @@ class Inbox:
         with self._using(sent.key):
             if not self._has(sent.key):
                 with self.new() as folder:
-                    unpack(self._fetch(*sent.ticket), folder)
-                    self.keep(sent.key, folder)
+                    parcel = self._fetch(*sent.ticket)
+                    unpack(parcel, folder)
+                    self.keep(parcel, folder)
             yield replace(sent.state, folder=self.folder / sent.key)
 
     @contextlib.contextmanager
@@ -156,19 +158,13 @@ class Inbox:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def keep(self, key: str, folder: Path) -> None:
-        """Keeps a filled folder that `new` gave under a key; if there is one under it already, that one."""
-        size = sum(path.stat().st_size for path in folder.iterdir())
+    def keep(self, parcel: Parcel, folder: Path) -> None:
+        """Keeps a folder that `new` gave and that has the parcel's files; if they are kept already, those."""
         with self._lock:
-            if key not in self._kept:
-                folder.replace(self.folder / key)
-            self._kept[key] = size
-            self._make_room(key)
-
-    def close(self) -> None:
-        """Removes all."""
-        self._in_use.release()
-        shutil.rmtree(self.folder, ignore_errors=True)
+            if parcel.key not in self._kept:
+                renaming.replace(folder, self.folder / parcel.key)
+            self._kept[parcel.key] = parcel.size
+            self._make_room(parcel.key)
 
     @contextlib.contextmanager
     def _using(self, key: str) -> Iterator[None]:

@@ -36,15 +36,7 @@ class Work(Enum):
 
 
 class WorkerGone(Exception):
-    """Raised when a worker ended, or no longer answers, before it had answered a call.
-
-    Args:
-        reason: why, for the log.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """Raised when a worker ended, or no longer answers, before it had answered a call; its text says why."""
 
 
 class WorkerHandle(Protocol):
@@ -118,7 +110,7 @@ class Router:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._members: dict[str, _Member] = {}
+        self._members: dict[WorkerHandle, _Member] = {}
         self._last = Places()
         self.why_none = "none has started yet"
         self.broken: str | None = None
@@ -126,31 +118,23 @@ class Router:
     def join(self, worker: WorkerHandle, about: About) -> bool:
         """Takes a worker in, or notes what it says of itself now; returns whether it is new."""
         with self._changed:
-            member = self._members.get(worker.name)
-            is_new = member is None or member.worker is not worker
-            if member is None or is_new:
-                self._members[worker.name] = _Member(worker, about)
-            else:
-                member.about = about
+            is_new = worker not in self._members
+            self._members.setdefault(worker, _Member(worker, about)).about = about
             self._last = about.places
             self._changed.notify_all()
             return is_new
 
-    def leave(self, worker: WorkerHandle, reason: str) -> bool:
-        """Gives a worker no more calls; returns whether it was there."""
+    def leave(self, worker: WorkerHandle, reason: str) -> None:
+        """Gives a worker, if it is there, no more calls."""
         with self._changed:
-            member = self._members.get(worker.name)
-            if member is None or member.worker is not worker:
-                return False
-            del self._members[worker.name]
+            self._members.pop(worker, None)
             self.why_none = reason
-            return True
 
     @property
     def workers(self) -> list[WorkerHandle]:
         """Those there are now."""
         with self._changed:
-            return [member.worker for member in self._members.values()]
+            return list(self._members)
 
     @property
     def abouts(self) -> list[About]:

@@ -107,7 +107,7 @@ class Worker:
             assert adapter is not None
             outcome = self._engine.fine_tune(samples, adapter, into, given_up)
             parcel = pack(into)
-            self._inbox.keep(parcel.key, into)
+            self._inbox.keep(parcel, into)
         return Tuned(outcome, parcel)
 
     def embed(self, texts: list[str], given_up: threading.Event) -> list[list[float]]:
@@ -121,11 +121,6 @@ class Worker:
     def tokenize(self, text: str, given_up: threading.Event) -> list[Token]:
         """As `Engine.tokenize`."""
         return self._engine.tokenize(text)
-
-    def close(self) -> None:
-        """Frees the engine and removes the adapters."""
-        self._engine.close()
-        self._inbox.close()
 
     @contextlib.contextmanager
     def _wanted(self, call: str) -> Iterator[threading.Event]:

@@ -1,4 +1,4 @@
-"""The tuner that this project had until it was written in numpy: the same recipe in torch. Serves one fine-tune a line.
+"""The tuner that this project had until it was written in numpy, in torch. Serves one fine-tune a line.
 
     python torch_tuner.py FOLDER THREADS [FLOATS]
 

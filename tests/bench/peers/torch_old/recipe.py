@@ -1,6 +1,7 @@
 """The recipe of the tuner that this project had until it was written in numpy, in torch: see `torch_tuner.py`.
 
-It is the same recipe as in `helpers/service/tuner/recipe.py`, without files and without giving way.
+It is that of `helpers/service/tuner/recipe.py` on that day, without files and without giving way. Since then B learns
+faster there, and what the samples can spare of an update is found more closely.
 """
 
 from __future__ import annotations
