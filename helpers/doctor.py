@@ -359,12 +359,7 @@ def credentials() -> Finding:
         return Finding(
             _("credentials"),
             False,
-            _(
-                "{one} and {other} are set and {missing} is not",
-                one=names[0],
-                other=names[1],
-                missing=URL_VARIABLE,
-            ),
+            _("{one} and {other} are set and {missing} is not", one=names[0], other=names[1], missing=URL_VARIABLE),
             remedy,
         )
     return Finding(_("credentials"), True, _who_answers(given, bool(pair and not ours)))

@@ -60,12 +60,7 @@ def few_shot(shots: Sequence[tuple[str, str]], model: Any) -> str:
     given = {word for pair in shots for text in pair for word in text.lower().split()}
     among_them = sorted(given & {*VERBS, *VERBS.values()})
     if among_them:
-        raise NotYet(
-            _(
-                "{word!r} is one of the verbs that are asked for; use others as examples.",
-                word=among_them[0],
-            )
-        )
+        raise NotYet(_("{word!r} is one of the verbs that are asked for; use others as examples.", word=among_them[0]))
     wrong = []
     for verb, past in VERBS.items():
         answer = model.complete(query=few_shot_prompt(shots, verb), max_generated_token_count=8).generated_output
@@ -176,8 +171,7 @@ def clue(context: str, model: Any) -> str:
 
 EXERCISES = {
     "few_shot": Exercise(
-        few_shot,
-        "Give three or four pairs of (present, past): a regular verb, an irregular one, one that ends in -y.",
+        few_shot, "Give three or four pairs of (present, past): a regular verb, an irregular one, one that ends in -y."
     ),
     "template": Exercise(template, "Say what the text is, and end where the answer belongs: with the field's name."),
     "clue": Exercise(clue, "First show a question of this kind with its answer; then say where the keys are."),

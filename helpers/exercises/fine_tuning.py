@@ -79,11 +79,7 @@ def answers_only(sample: Any, base: Any) -> str:
         after = _asked(adapter, f"Question: {question}\n\nAnswer:")
     if tokens > MAX_TRAINABLE:
         raise NotYet(
-            _(
-                "{tokens} tokens have a loss, and the answer has at most {most}.",
-                tokens=tokens,
-                most=MAX_TRAINABLE,
-            )
+            _("{tokens} tokens have a loss, and the answer has at most {most}.", tokens=tokens, most=MAX_TRAINABLE)
         )
     if not says(after, answer):
         raise NotYet(
@@ -190,10 +186,7 @@ EXERCISES = {
         "Two parts: 'What is the name of the harbour cat?' in the lesson's form with trainable False, then 'Bosun'.",
     ),
     "own_fact": Exercise(own_fact, "Something short that no one could know: what is your cat called?"),
-    "keep": Exercise(
-        keep,
-        "Teach less loudly: the fact once, in two parts, with a loss on the answer alone.",
-    ),
+    "keep": Exercise(keep, "Teach less loudly: the fact once, in two parts, with a loss on the answer alone."),
 }
 
 QUESTIONS = {

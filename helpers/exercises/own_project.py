@@ -194,11 +194,9 @@ def _reported(report: Any) -> Report:
 EXERCISES = {
     "project": Exercise(
         project,
-        (
-            "Begin with twenty lines of one kind, each prompt as short as its answer, and hold every third "
-            "one out. If too little is kept, mix everyday questions with the base model's own answers into "
-            "what you teach."
-        ),
+        "Begin with twenty lines of one kind, each prompt as short as its answer, and hold every third "
+        "one out. If too little is kept, mix everyday questions with the base model's own answers into "
+        "what you teach.",
     ),
 }
 

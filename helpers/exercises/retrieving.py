@@ -89,10 +89,7 @@ def context(sentence: str, model: Any) -> str:
         raise NotYet(_("write a sentence, between quotes."))
     if len(sentence.split()) > MAX_WORDS or any(mark in sentence for mark in "\n?:"):
         raise NotYet(
-            _(
-                "one sentence of at most {most} words is wanted, without questions and their answers.",
-                most=MAX_WORDS,
-            )
+            _("one sentence of at most {most} words is wanted, without questions and their answers.", most=MAX_WORDS)
         )
     missing = [word for word in BICYCLE.values() if not says(sentence, word)]
     if missing:
@@ -110,14 +107,7 @@ def context(sentence: str, model: Any) -> str:
             continue
         said = " ".join(answer.split())
         if missed:  # one it may misread, as it does with any sentence of ours
-            raise NotYet(
-                _(
-                    "{missed}, and asked {question!r}, {said!r}.",
-                    missed=missed,
-                    question=question,
-                    said=said,
-                )
-            )
+            raise NotYet(_("{missed}, and asked {question!r}, {said!r}.", missed=missed, question=question, said=said))
         missed = _("asked {question!r}, it says {said!r}", question=question, said=said)
     return (
         _("Two of three are answered from your sentence; {missed}.", missed=missed)
