@@ -9,6 +9,7 @@ from typing import Any
 
 from ..language import _
 from .exercise import Exercise, Question
+from .fine_tuning import question_prompt
 from .not_yet import NotYet
 
 VERBS = {"jump": "jumped", "eat": "ate", "run": "ran", "write": "wrote", "see": "saw", "drink": "drank"}
@@ -142,7 +143,7 @@ def template(text: str, model: Any) -> str:
     return _("{right} of {count} reviews that you have not seen are right.", right=right, count=len(REVIEWS))
 
 
-CLUE_QUESTION = "Question: Where are the spare keys?\n\nAnswer:"
+CLUE_QUESTION = "Where are the spare keys?"
 PLACES = ("under the blue flower pot", "behind the old clock", "in the third drawer")
 MAX_CLUE = 300  # characters
 
@@ -162,7 +163,7 @@ def clue(context: str, model: Any) -> str:
     if len(context) > MAX_CLUE:
         raise NotYet(_("it has {count} characters, and {most} are the most.", count=len(context), most=MAX_CLUE))
     for place in PLACES:
-        prompt = f"{context.replace('{place}', place)}\n\n{CLUE_QUESTION}"
+        prompt = f"{context.replace('{place}', place)}\n\n{question_prompt(CLUE_QUESTION)}"
         said = model.complete(query=prompt, max_generated_token_count=24).generated_output.strip()
         if place not in said.lower():
             raise NotYet(_("with {place!r} it said {said!r}.", place=place, said=said[:60]))

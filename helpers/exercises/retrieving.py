@@ -8,7 +8,7 @@ from typing import Any
 
 from ..language import _
 from .exercise import Exercise, Question
-from .fine_tuning import says
+from .fine_tuning import question_prompt, says
 from .functions import compare, number, tried
 from .not_yet import NotYet
 
@@ -101,7 +101,7 @@ def context(sentence: str, model: Any) -> str:
         )
     missed = ""
     for question, word in BICYCLE.items():
-        prompt = f"{sentence.strip()}\n\nQuestion: {question}\n\nAnswer:"
+        prompt = f"{sentence.strip()}\n\n{question_prompt(question)}"
         answer = model.complete(query=prompt, max_generated_token_count=ASK_TOKENS).generated_output
         if says(answer, word):
             continue
