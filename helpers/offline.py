@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path
 
-from .environment import WHEELS_FOLDER
+from . import console, renaming
+from .environment import PYTHONS, WHEELS_FOLDER
 
 ROOT = Path(__file__).parents[1]
 KIT = ("helpers", "notebooks", "README.md", "requirements.txt")
 NOT_KEPT = ("__pycache__", "*.egg-info", "build", ".ipynb_checkpoints", "*.whl")
-PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 BUILDS_THE_KIT = "setuptools>=77"  # as in pyproject.toml: pip makes the two packages of the kit itself with it
 PIP_SECONDS = 1800  # for one system
 ROUNDS = 10  # of looking for what a system's own packages need in turn
@@ -121,7 +121,7 @@ def make(folder: Path, targets: Sequence[Target], say: Callable[[str], None] = p
         if not served:
             raise OfflineError("There is nothing to install for any of these laptops, so nothing was made.")
         _write_readme(made / "README.md", served)
-        made.rename(folder)
+        renaming.replace(made, folder)
     return served
 
 
@@ -205,6 +205,8 @@ def _requires(wheel: Path) -> list[str]:
 
 def _pip_download(folder: Path, arguments: Sequence[str]) -> str | None:
     """Why pip could not download, or None if it could."""
+    from .service.local import wheel_files
+
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     try:
         done = subprocess.run(
@@ -217,10 +219,7 @@ def _pip_download(folder: Path, arguments: Sequence[str]) -> str | None:
         )
     except subprocess.TimeoutExpired:
         return f"pip took longer than {PIP_SECONDS // 60} minutes"
-    if done.returncode == 0:
-        return None
-    lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
-    return lines[-1].removeprefix("ERROR: ").rstrip(".") if lines else "pip failed"
+    return wheel_files.pip_reason(done.stderr) if done.returncode else None
 
 
 def _write_readme(path: Path, served: Sequence[Target]) -> None:
@@ -241,6 +240,7 @@ def this_system() -> str | None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Makes the folder that the command names; 1 if it can't, or if it serves fewer laptops than were asked for."""
+    console.take_any_text()
     parser = argparse.ArgumentParser(
         prog="python -m helpers.offline", description="Makes a folder for laptops without a network."
     )
