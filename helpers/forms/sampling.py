@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import ipywidgets as widgets
 
 from .. import token_views
+from ..environment import MAX_TEMPERATURE
 from ..language import _, later
 from .form import OWN_WIDTH, WIDE, CodeView, Form, heading, wrapped
 
@@ -44,7 +45,7 @@ class SamplingForm(Form):
         self._model = model
         self._found: token_views.NextTokens | None = None
         self.prompt = widgets.Text(value=prompt, description=_("Prompt"), layout=WIDE)
-        self.temperature = _slider(widgets.FloatSlider, _("Temperature"), 1.0, 0.0, 2.0, 0.1)
+        self.temperature = _slider(widgets.FloatSlider, _("Temperature"), 1.0, 0.0, MAX_TEMPERATURE, 0.1)
         self.top_k = _slider(widgets.IntSlider, _("Top-k"), MOST_TOP_K, 1, MOST_TOP_K, 1)
         self.top_p = _slider(widgets.FloatSlider, _("Top-p"), 1.0, 0.05, 1.0, 0.05)
         self._run = widgets.Button(description=_("What comes next?"), button_style="primary")
