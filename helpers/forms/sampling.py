@@ -11,6 +11,7 @@ import ipywidgets as widgets
 
 from .. import token_views
 from ..environment import MAX_TEMPERATURE
+from ..errors import BadInput
 from ..language import _, later
 from .form import OWN_WIDTH, WIDE, CodeView, Form, heading, wrapped
 
@@ -72,7 +73,7 @@ class SamplingForm(Form):
 
     def _ask(self) -> str:
         if not self.prompt.value:
-            raise ValueError(_("The prompt is empty: write what the model should continue."))
+            raise BadInput(_("The prompt is empty: write what the model should continue."))
         self._found = token_views.next_tokens(self._model, self.prompt.value)
         self._draw()
         return ""
