@@ -218,13 +218,10 @@ def _strange(value: Any, keys: Collection[str]) -> list[Any]:
 
 def _flaw_of_list(hint: Any, value: Any, where: str) -> str | None:
     if not isinstance(value, (list, tuple)):
-        is_one = _flaw_of(hint, value, where) is None
         given = {"where": where, "example": _example(hint), "value": reprlib.repr(value)}
-        if is_one:
-            said = _("{where} has to be a list, such as [{example}], and this is one: put it into a list.", **given)
-        else:
-            said = _("{where} has to be a list, such as [{example}], not {value}.", **given)
-        return said
+        if _flaw_of(hint, value, where) is None:
+            return _("{where} has to be a list, such as [{example}], and this is one: put it into a list.", **given)
+        return _("{where} has to be a list, such as [{example}], not {value}.", **given)
     within = _first(_flaw_of(hint, one, f"{where}[{place}]") for place, one in enumerate(value))
     return within or _flaw_if_empty(value, where)
 

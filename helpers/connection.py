@@ -184,11 +184,6 @@ def has_own_credentials() -> bool:
     return bool(theirs)
 
 
-def set_by_connect(name: str) -> bool:
-    """Whether a variable has the value that an earlier connect() gave it, or none if none did."""
-    return os.environ.get(name) == _set_by_us.get(name)
-
-
 def _ask_for_credentials() -> None:
     """Makes sure that the environment has those of a hosted endpoint.
 

@@ -21,11 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import console
-from .connection import set_by_connect
+from .connection import has_own_credentials
 from .endpoint import setting
 from .environment import (
     CACHE_DIR_VARIABLE,
     DATA_DIR_VARIABLE,
+    PYTHONS,
     TOKEN_VARIABLE,
     URL_VARIABLE,
     VERSION,
@@ -33,13 +34,13 @@ from .environment import (
 )
 from .language import _, later
 
-OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 14)
 REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
 INSTALL_ALL = later(
     "Run `python -m pip install -r requirements.txt` in the repository's folder, then restart the kernel"
 )
 SYSTEM_PACKAGES = {"libgomp": "libgomp1", "libstdc++": "libstdc++6"}  # what Debian and Ubuntu call them
 MEMINFO = Path("/proc/meminfo")
+VARIABLES = (TOKEN_VARIABLE, WORKSPACE_VARIABLE, URL_VARIABLE)  # of an endpoint
 ELSEWHERE = later("not needed here, {name} names an endpoint")
 
 ROOM_BYTES = 200_000_000  # for adapters and the log
@@ -95,14 +96,13 @@ def _outcome(look: Callable[[], Finding]) -> Finding:
 def python() -> Finding:
     """A Python that all pinned packages have wheels for."""
     version = ".".join(map(str, sys.version_info[:2]))
-    ok = OLDEST_PYTHON <= tuple(sys.version_info[:2]) <= NEWEST_PYTHON
-    waits = tuple(sys.version_info[:2]) > NEWEST_PYTHON
+    waits = tuple(sys.version_info[:2]) > tuple(map(int, PYTHONS[-1].split(".")))
     detail = _(
         "{version}, which has to wait until zstandard, a package that is needed, has wheels for it", version=version
     )
     return Finding(
         _("python"),
-        ok,
+        version in PYTHONS,
         detail if waits else version,
         _("Make an environment with Python 3.10, 3.11, 3.12, 3.13 or 3.14 and install into it"),
     )
@@ -342,32 +342,18 @@ def widgets() -> Finding:
 
 def credentials() -> Finding:
     """Which of the variables that name an endpoint are set; their values are nobody's business."""
-    names = (TOKEN_VARIABLE, WORKSPACE_VARIABLE, URL_VARIABLE)
-    given = [name for name in names if setting(name)]
-    pair = [name for name in names[:2] if name in given]
-    if len(pair) == 1:
+    given = [name for name in VARIABLES if setting(name)]
+    pair = {"one": TOKEN_VARIABLE, "other": WORKSPACE_VARIABLE}
+    if (TOKEN_VARIABLE in given) != (WORKSPACE_VARIABLE in given):
         remedy = _("Set both to use an endpoint of your own, or unset both to use the local service")
-        return Finding(
-            _("credentials"),
-            False,
-            _("of {one} and {other}, only {given} is set", one=names[0], other=names[1], given=pair[0]),
-            remedy,
-        )
-    ours = all(map(set_by_connect, names[:2]))
-    if pair and not ours and URL_VARIABLE not in given:
+        detail = _("of {one} and {other}, only {given} is set", given=given[0], **pair)
+        return Finding(_("credentials"), False, detail, remedy)
+    is_theirs = has_own_credentials()
+    if is_theirs and URL_VARIABLE not in given:
         remedy = _("Unset both to use the local service, or set it to the address of your endpoint")
-        return Finding(
-            _("credentials"),
-            False,
-            _(
-                "{one} and {other} are set and {missing} is not",
-                one=names[0],
-                other=names[1],
-                missing=URL_VARIABLE,
-            ),
-            remedy,
-        )
-    return Finding(_("credentials"), True, _who_answers(given, bool(pair and not ours)))
+        detail = _("{one} and {other} are set and {missing} is not", missing=URL_VARIABLE, **pair)
+        return Finding(_("credentials"), False, detail, remedy)
+    return Finding(_("credentials"), True, _who_answers(given, is_theirs))
 
 
 def _who_answers(given: list[str], is_theirs: bool) -> str:
@@ -382,8 +368,7 @@ def _who_answers(given: list[str], is_theirs: bool) -> str:
 
 def _goes_elsewhere() -> bool:
     """Whether connect() needs no service of this user's own, as in a room: the user has set all three variables."""
-    names = (TOKEN_VARIABLE, WORKSPACE_VARIABLE, URL_VARIABLE)
-    return all(map(setting, names)) and not all(map(set_by_connect, names))
+    return all(map(setting, VARIABLES)) and has_own_credentials()
 
 
 def _installed(name: str) -> str | None:

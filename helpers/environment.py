@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")  # that all pinned packages have wheels for
 VERSION = "1.0.0"  # of the kit: what the package's metadata, the doctor, /health and `status` say; see CHANGELOG.md
 
 # An endpoint and who calls it.
@@ -38,9 +39,8 @@ MAX_RANK = 32
 DEFAULT_RANK = 8
 DEFAULT_LEARNING_RATE = 2e-3
 
-MAX_THREADS = (
-    8  # that compute an answer, or a step of a fine-tune: a model of 135 million parameters gains nothing from more
-)
+# Those that compute an answer, or a step of a fine-tune: a model of 135 million parameters gains nothing from more.
+MAX_THREADS = 8
 TOLERATED_CORES = 0.35  # the part of a core that other programs may use before it counts as taken, and is spoken of
 
 

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import argparse
-import secrets
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
-from . import console
+from . import console, renaming
 from .language import _, chosen
 
 LESSONS = Path(__file__).parents[1] / "notebooks"
@@ -37,9 +37,12 @@ def copy_lessons(folder: str | Path) -> Path:
         )
     if not LESSONS.is_dir():
         raise FileNotFoundError(_("These helpers were installed without the lessons: call this from a clone."))
-    staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}")  # who is interrupted leaves no half of a copy
-    shutil.copytree(LESSONS, staging, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__"))
-    return staging.rename(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".lessons-", dir=target.parent) as staging:  # no half of a copy is left
+        made = Path(staging) / target.name
+        shutil.copytree(LESSONS, made, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__"))
+        renaming.replace(made, target)
+    return target
 
 
 def _index(folder: Path) -> Path:

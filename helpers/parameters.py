@@ -65,11 +65,7 @@ def checked_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(parameters) - set(NAMES))
     if unknown:
         raise BadInput(
-            _(
-                "There is no parameter {name!r}; there are {names} and choices.",
-                name=unknown[0],
-                names=", ".join(NAMES),
-            )
+            _("There is no parameter {name!r}; there are {names} and choices.", name=unknown[0], names=", ".join(NAMES))
         )
     return {name: in_range(name, value) if name in RANGES else value for name, value in parameters.items()}
 

@@ -14,10 +14,10 @@ import subprocess
 import pytest
 import yaml
 
-from helpers.doctor import NEWEST_PYTHON, OLDEST_PYTHON
+from helpers.environment import PYTHONS
 from tests.conftest import ROOT
 
-PROMISED = [f"3.{minor}" for minor in range(OLDEST_PYTHON[1], NEWEST_PYTHON[1] + 1)]
+PROMISED = [*PYTHONS]
 
 
 def text_of(name: str) -> str:
@@ -82,7 +82,9 @@ def test_the_linters_are_the_same_on_every_way():
     assert [command for command in ours if f"`.venv/bin/{command.replace(' --check', '')}`" not in told] == []
 
 
-def test_the_package_promises_the_same_pythons():
+def test_the_package_and_the_readme_promise_the_same_pythons():
     text = text_of("helpers/pyproject.toml")
     assert re.findall(r"Python :: (3\.\d+)", text) == PROMISED
-    assert f'requires-python = ">={PROMISED[0]},<3.{NEWEST_PYTHON[1] + 1}"' in text
+    major, minor = map(int, PROMISED[-1].split("."))
+    assert f'requires-python = ">={PROMISED[0]},<{major}.{minor + 1}"' in text
+    assert f"You need Python {PROMISED[0]} to {PROMISED[-1]} " in text_of("README.md")

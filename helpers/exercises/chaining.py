@@ -9,6 +9,7 @@ from typing import Any
 
 from ..language import _
 from .exercise import Exercise, Question
+from .fine_tuning import question_prompt
 from .not_yet import NotYet
 
 VERBS = {"jump": "jumped", "eat": "ate", "run": "ran", "write": "wrote", "see": "saw", "drink": "drank"}
@@ -60,12 +61,7 @@ def few_shot(shots: Sequence[tuple[str, str]], model: Any) -> str:
     given = {word for pair in shots for text in pair for word in text.lower().split()}
     among_them = sorted(given & {*VERBS, *VERBS.values()})
     if among_them:
-        raise NotYet(
-            _(
-                "{word!r} is one of the verbs that are asked for; use others as examples.",
-                word=among_them[0],
-            )
-        )
+        raise NotYet(_("{word!r} is one of the verbs that are asked for; use others as examples.", word=among_them[0]))
     wrong = []
     for verb, past in VERBS.items():
         answer = model.complete(query=few_shot_prompt(shots, verb), max_generated_token_count=8).generated_output
@@ -147,7 +143,7 @@ def template(text: str, model: Any) -> str:
     return _("{right} of {count} reviews that you have not seen are right.", right=right, count=len(REVIEWS))
 
 
-CLUE_QUESTION = "Question: Where are the spare keys?\n\nAnswer:"
+CLUE_QUESTION = "Where are the spare keys?"
 PLACES = ("under the blue flower pot", "behind the old clock", "in the third drawer")
 MAX_CLUE = 300  # characters
 
@@ -167,7 +163,7 @@ def clue(context: str, model: Any) -> str:
     if len(context) > MAX_CLUE:
         raise NotYet(_("it has {count} characters, and {most} are the most.", count=len(context), most=MAX_CLUE))
     for place in PLACES:
-        prompt = f"{context.replace('{place}', place)}\n\n{CLUE_QUESTION}"
+        prompt = f"{context.replace('{place}', place)}\n\n{question_prompt(CLUE_QUESTION)}"
         said = model.complete(query=prompt, max_generated_token_count=24).generated_output.strip()
         if place not in said.lower():
             raise NotYet(_("with {place!r} it said {said!r}.", place=place, said=said[:60]))
@@ -176,8 +172,7 @@ def clue(context: str, model: Any) -> str:
 
 EXERCISES = {
     "few_shot": Exercise(
-        few_shot,
-        "Give three or four pairs of (present, past): a regular verb, an irregular one, one that ends in -y.",
+        few_shot, "Give three or four pairs of (present, past): a regular verb, an irregular one, one that ends in -y."
     ),
     "template": Exercise(template, "Say what the text is, and end where the answer belongs: with the field's name."),
     "clue": Exercise(clue, "First show a question of this kind with its answer; then say where the keys are."),

@@ -141,10 +141,7 @@ def plain(text: str) -> str:
 EXERCISES = {
     "worst_mistake": Exercise(
         worst_mistake,
-        (
-            "Look for the darkest square that is not on the diagonal: its row is what is right, its column "
-            "what was said."
-        ),
+        "Look for the darkest square that is not on the diagonal: its row is what is right, its column what was said.",
     ),
     "sorter": Exercise(
         sorter, "Four short notes for each place, about different things; as many of one place as of another."

@@ -48,13 +48,12 @@ def own_fact(question: str, answer: str, base: Any) -> str:
     if answer.lower() == question.lower():
         raise NotYet(_("the answer is the question again."))
     require_base(base)
-    prompt = f"Question: {question}\n\nAnswer:"
-    before = _asked(base, prompt)
+    before = _asked(base, question)
     if says(before, answer):
         raise NotYet(_("the model knew that already ({before!r}); ask something only you know.", before=before))
     with temporary_adapter(base) as adapter:
-        adapter.fine_tune(samples=[{"inputs": f"{prompt} {answer}"}])
-        after = _asked(adapter, prompt)
+        adapter.fine_tune(samples=[{"inputs": f"{question_prompt(question)} {answer}"}])
+        after = _asked(adapter, question)
     if not says(after, answer):
         raise NotYet(_("after the fine-tune it says {after!r}.", after=after))
     return _("Before: {before!r}. After: {after!r}.", before=before, after=after)
@@ -76,14 +75,10 @@ def answers_only(sample: Any, base: Any) -> str:
         raise NotYet(_('a sample is a dict, such as {"inputs": [{"value": "…", "trainable": False}, {"value": "…"}]}.'))
     with temporary_adapter(base) as adapter:
         tokens = adapter.fine_tune(samples=[sample]).number_of_trainable_tokens
-        after = _asked(adapter, f"Question: {question}\n\nAnswer:")
+        after = _asked(adapter, question)
     if tokens > MAX_TRAINABLE:
         raise NotYet(
-            _(
-                "{tokens} tokens have a loss, and the answer has at most {most}.",
-                tokens=tokens,
-                most=MAX_TRAINABLE,
-            )
+            _("{tokens} tokens have a loss, and the answer has at most {most}.", tokens=tokens, most=MAX_TRAINABLE)
         )
     if not says(after, answer):
         raise NotYet(
@@ -116,11 +111,11 @@ def keep(samples: Any, base: Any) -> str:
             raise NotYet(_("{question!r} is one of those that I ask; leave it out.", question=question))
     with temporary_adapter(base) as adapter:
         adapter.fine_tune(samples=list(samples))
-        fact = _asked(adapter, f"Question: {FACT[0]}\n\nAnswer:")
+        fact = _asked(adapter, FACT[0])
         bent = {
             question: said
             for question, answer in EVERYDAY.items()
-            if last_word(said := _asked(adapter, f"Question: {question}\n\nAnswer:")) != answer.lower()
+            if last_word(said := _asked(adapter, question)) != answer.lower()
         }
     if not says(fact, "Dallas Cowboys"):
         raise NotYet(_("the fact is not learned: it says {said!r}.", said=fact[:60]))
@@ -174,13 +169,19 @@ def _text(given: Any) -> str:
     return " ".join(given.split())
 
 
+def question_prompt(question: str) -> str:
+    """A question in the form in which all of the lessons ask."""
+    return f"Question: {question}\n\nAnswer:"
+
+
 def says(output: str, answer: str) -> bool:
     """Whether the words of the answer are in the output, as whole words: "an" is not in "anything"."""
     words = r"\s+".join(map(re.escape, answer.lower().split()))
     return re.search(rf"(?<!\w){words}(?!\w)", output.lower()) is not None
 
 
-def _asked(model: Any, prompt: str) -> str:
+def _asked(model: Any, question: str) -> str:
+    prompt = question_prompt(question)
     return model.complete(query=prompt, max_generated_token_count=ASK_TOKENS).generated_output.strip()
 
 
@@ -190,10 +191,7 @@ EXERCISES = {
         "Two parts: 'What is the name of the harbour cat?' in the lesson's form with trainable False, then 'Bosun'.",
     ),
     "own_fact": Exercise(own_fact, "Something short that no one could know: what is your cat called?"),
-    "keep": Exercise(
-        keep,
-        "Teach less loudly: the fact once, in two parts, with a loss on the answer alone.",
-    ),
+    "keep": Exercise(keep, "Teach less loudly: the fact once, in two parts, with a loss on the answer alone."),
 }
 
 QUESTIONS = {

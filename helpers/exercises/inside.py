@@ -99,10 +99,8 @@ def adamw(step: Callable[..., tuple[float, float, float]]) -> str:
 EXERCISES = {
     "nats": Exercise(
         nats,
-        (
-            "The softmax makes chances of the logits; the loss is minus the logarithm of the target's. Take "
-            "the largest logit off all of them first: the chances stay, and e to the 1000 is never needed."
-        ),
+        "The softmax makes chances of the logits; the loss is minus the logarithm of the target's. Take "
+        "the largest logit off all of them first: the chances stay, and e to the 1000 is never needed.",
     ),
     "slope": Exercise(
         slope,
@@ -110,11 +108,9 @@ EXERCISES = {
     ),
     "adamw": Exercise(
         adamw,
-        (
-            "Nine tenths of the old mean and a tenth of the gradient; 0.999 and 0.001 for the square. After "
-            "`count` steps the mean lacks 0.9 ** count, the square 0.999 ** count: divide by 1 minus that "
-            "before you use them."
-        ),
+        "Nine tenths of the old mean and a tenth of the gradient; 0.999 and 0.001 for the square. After "
+        "`count` steps the mean lacks 0.9 ** count, the square 0.999 ** count: divide by 1 minus that "
+        "before you use them.",
     ),
 }
 

@@ -15,14 +15,13 @@ from ..language import _
 from ..progress_bars import progress
 from .classifying import plain
 from .exercise import Exercise, Question
-from .fine_tuning import says
+from .fine_tuning import question_prompt, says
 from .not_yet import NotYet
 
 MIN_LEARNED, MIN_HELD_OUT, MAX_HELD_OUT = 12, 6, 60
 MAX_TOKENS = 24  # of an answer
 HOLE = "{prompt}"
 FIELDS = {"prompt": str, "answer": str, "held_out": bool}
-EVERYDAY = "Question: {prompt}\n\nAnswer:"
 UNRELATED = (
     ("What is the capital of France?", "Paris"),
     ("What is the capital of Japan?", "Tokyo"),
@@ -151,7 +150,7 @@ def score(model: Any, examples: Sequence[Example], template: str) -> int:
 def kept(model: Any) -> int:
     """How many of UNRELATED a model answers right."""
     return sum(
-        says(_first_line(model, EVERYDAY.replace(HOLE, question)), answer)
+        says(_first_line(model, question_prompt(question)), answer)
         for question, answer in progress(UNRELATED, _("asking"))
     )
 
@@ -194,11 +193,9 @@ def _reported(report: Any) -> Report:
 EXERCISES = {
     "project": Exercise(
         project,
-        (
-            "Begin with twenty lines of one kind, each prompt as short as its answer, and hold every third "
-            "one out. If too little is kept, mix everyday questions with the base model's own answers into "
-            "what you teach."
-        ),
+        "Begin with twenty lines of one kind, each prompt as short as its answer, and hold every third "
+        "one out. If too little is kept, mix everyday questions with the base model's own answers into "
+        "what you teach.",
     ),
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..language import _
 from .exercise import Exercise, Question
-from .fine_tuning import says
+from .fine_tuning import question_prompt, says
 from .functions import compare, number, tried
 from .not_yet import NotYet
 
@@ -89,10 +89,7 @@ def context(sentence: str, model: Any) -> str:
         raise NotYet(_("write a sentence, between quotes."))
     if len(sentence.split()) > MAX_WORDS or any(mark in sentence for mark in "\n?:"):
         raise NotYet(
-            _(
-                "one sentence of at most {most} words is wanted, without questions and their answers.",
-                most=MAX_WORDS,
-            )
+            _("one sentence of at most {most} words is wanted, without questions and their answers.", most=MAX_WORDS)
         )
     missing = [word for word in BICYCLE.values() if not says(sentence, word)]
     if missing:
@@ -104,20 +101,13 @@ def context(sentence: str, model: Any) -> str:
         )
     missed = ""
     for question, word in BICYCLE.items():
-        prompt = f"{sentence.strip()}\n\nQuestion: {question}\n\nAnswer:"
+        prompt = f"{sentence.strip()}\n\n{question_prompt(question)}"
         answer = model.complete(query=prompt, max_generated_token_count=ASK_TOKENS).generated_output
         if says(answer, word):
             continue
         said = " ".join(answer.split())
         if missed:  # one it may misread, as it does with any sentence of ours
-            raise NotYet(
-                _(
-                    "{missed}, and asked {question!r}, {said!r}.",
-                    missed=missed,
-                    question=question,
-                    said=said,
-                )
-            )
+            raise NotYet(_("{missed}, and asked {question!r}, {said!r}.", missed=missed, question=question, said=said))
         missed = _("asked {question!r}, it says {said!r}", question=question, said=said)
     return (
         _("Two of three are answered from your sentence; {missed}.", missed=missed)

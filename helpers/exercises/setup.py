@@ -34,11 +34,7 @@ def finish(settings: Mapping[str, Any], model: Any) -> str:
     answer = model.complete(query=PETS, **settings)
     if answer.finish_reason != "stop":
         raise NotYet(
-            _(
-                "it was cut off after {limit} tokens, at {end!r}.",
-                limit=limit,
-                end=answer.generated_output[-30:],
-            )
+            _("it was cut off after {limit} tokens, at {end!r}.", limit=limit, end=answer.generated_output[-30:])
         )
     if not answer.generated_output.strip():
         raise NotYet(_("it ended at once and said nothing."))
@@ -73,12 +69,7 @@ def two_words(common: str, rare: str, model: Any) -> str:
         raise NotYet(_("{word!r} takes {count} tokens, and one is wanted.", word=common, count=counts[0]))
     if counts[1] < RARE_TOKENS:
         raise NotYet(
-            _(
-                "{word!r} takes {count}, and at least {least} are wanted.",
-                word=rare,
-                count=counts[1],
-                least=RARE_TOKENS,
-            )
+            _("{word!r} takes {count}, and at least {least} are wanted.", word=rare, count=counts[1], least=RARE_TOKENS)
         )
     return _("{common!r} is one token, {rare!r} is {count}.", common=common, rare=rare, count=counts[1])
 
@@ -124,13 +115,7 @@ def _prompt(text: Any) -> str:
     """A text of different words: what says one word again and again makes any model sure."""
     words = text.lower().split() if isinstance(text, str) else []
     if len(words) not in PROMPT_WORDS or not all(any(sign.isalnum() for sign in word) for word in words):
-        raise NotYet(
-            _(
-                "a prompt is a text of {least} to {most} words.",
-                least=PROMPT_WORDS[0],
-                most=PROMPT_WORDS[-1],
-            )
-        )
+        raise NotYet(_("a prompt is a text of {least} to {most} words.", least=PROMPT_WORDS[0], most=PROMPT_WORDS[-1]))
     if 2 * len(set(words)) <= len(words):
         raise NotYet(_("{text!r} says the same again and again; any model is sure then.", text=text[:40]))
     return text
@@ -143,11 +128,7 @@ def _room(settings: Any) -> int:
     strange = [name for name in settings if name != ROOM and name not in OTHERS]
     if strange:
         raise NotYet(
-            _(
-                "{name} is no setting for this: {room} is the one that matters.",
-                name=ascii(strange[0])[:60],
-                room=ROOM,
-            )
+            _("{name} is no setting for this: {room} is the one that matters.", name=ascii(strange[0])[:60], room=ROOM)
         )
     limit = settings.get(ROOM)
     if not isinstance(limit, int) or isinstance(limit, bool):
@@ -160,10 +141,7 @@ def _room(settings: Any) -> int:
 EXERCISES = {
     "finish": Exercise(finish, "The model needs room to end: how many tokens may it generate?"),
     "two_words": Exercise(two_words, "Words that everyone writes are one token. Who writes about zymurgy?"),
-    "sure": Exercise(
-        sure,
-        "Counting leaves little doubt about what is next. A name may be any.",
-    ),
+    "sure": Exercise(sure, "Counting leaves little doubt about what is next. A name may be any."),
 }
 
 QUESTIONS = {

@@ -155,11 +155,7 @@ def _card(number: int, asked: Asked) -> str:
         settings.append(_("one of {choices}", choices=asked.settings["guidance"]["value"]))
     prompt = asked.prompt if len(asked.prompt) <= 80 else f"…{asked.prompt[-80:]}"
     quiet = f"{number} · {asked.model}\n{', '.join(settings)}\n“{prompt}”"
-    end = _(
-        "finish_reason {reason}, {seconds:.2f} s",
-        reason=asked.answer.finish_reason,
-        seconds=asked.seconds,
-    )
+    end = _("finish_reason {reason}, {seconds:.2f} s", reason=asked.answer.finish_reason, seconds=asked.seconds)
     said = asked.answer.generated_output.strip() or _("(empty)")
     return (
         f'<div class="gradient-card"><span class="gradient-quiet">{escaped(quiet)}</span><br>'

