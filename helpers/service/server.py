@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .local.engine import LocalEngine
     from .local.model_files import Weights
 
-LOOK_SECONDS = 0.5  # how often it is looked whether the engine still can answer
+LOOK_SECONDS = 0.5  # how often it is looked whether there is a reason to end
 
 
 def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
@@ -80,8 +80,7 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
             ready = partial(_say_ready, options, url, others)
             loading = threading.Thread(target=_load, args=(options, data, ready, status, server, failures), daemon=True)
             loading.start()
-            _watch_idle(options.idle_hours, status, server)
-            _watch_engine(status, server, failures)
+            _watch(options.idle_hours, status, server, failures)
             end_cleanly_on_signals(server)
             server.run(sockets=[bound])
             if status.calls is not None:
@@ -160,11 +159,15 @@ def make_calls(options: argparse.Namespace, data: Path, status: Status) -> Calls
     cache = options.cache_dir or paths.cache_dir()
     found = model_files.ensure(cache, options.model, progress)
     progress("Loading the model", 1.0)
-    store = open_store(data)
+    store, preload = open_store(data), not options.no_preload
+    engine: Engine
     if options.ray:
-        make = partial(engine_of_a_worker, options.cache_dir, options.model, not options.no_preload, options.tuners)
-        return Calls(cluster_engine(options, found, make, progress), store, limits_of(options))
-    engine = local_engine(found, cache, options.seed, preload=not options.no_preload, tuners=options.tuners)
+        from .cluster.on_ray import engine_on_ray
+
+        make = partial(engine_of_a_worker, options.cache_dir, options.model, preload, options.tuners)
+        engine = engine_on_ray(options.ray, options.ray_workers, found, make, progress)
+    else:
+        engine = local_engine(found, cache, options.seed, preload, options.tuners)
     return Calls(engine, store, limits_of(options))
 
 
@@ -219,28 +222,6 @@ def require_ray() -> None:
         )
 
 
-def cluster_engine(
-    options: argparse.Namespace,
-    found: Weights,
-    make_engine: Callable[[], Engine],
-    progress: Callable[[str, float], None],
-) -> Engine:
-    """The engine on a Ray cluster.
-
-    Args:
-        options: those of the command.
-        found: the model's files on this machine.
-        make_engine: makes the engine of a worker, on its machine.
-        progress: told what is waited for.
-
-    Raises:
-        Failed: no such cluster, no worker in time.
-    """
-    from .cluster import on_ray
-
-    return on_ray.engine_on_ray(options.ray, options.ray_workers, found, make_engine, progress)
-
-
 def engine_of_a_worker(cache_dir: Path | None, model: Path | None, preload: bool, tuners: int) -> Engine:
     """The engine of a worker: the local one of its machine, which gets the model first if it is not there.
 
@@ -255,29 +236,20 @@ def engine_of_a_worker(cache_dir: Path | None, model: Path | None, preload: bool
     return local_engine(model_files.ensure(cache, model), cache, preload=preload, tuners=tuners)
 
 
-def _watch_engine(status: Status, server: uvicorn.Server, failures: list[str]) -> None:
-    """Ends the service when its engine can't answer any more, and not before its callers have been told so."""
+def _watch(idle_hours: float, status: Status, server: uvicorn.Server, failures: list[str]) -> None:
+    """Ends the service when its engine can't answer any more, and not before its callers have been told so; and when
+    no one has called for so many hours, unless these are 0."""
 
     def watch() -> None:
         while not server.should_exit:
             broken = status.calls.broken() if status.calls else None
-            if broken and not server.should_exit:
+            if broken and not server.should_exit:  # an engine that is closed is broken too
                 logs.event("broken", logging.ERROR, reason=broken)
                 failures.append(broken)
                 server.should_exit = True
+            elif 0 < idle_hours * 3600 <= time.monotonic() - status.last_request:
+                logs.event("idle", hours=idle_hours)
+                server.should_exit = True
             time.sleep(LOOK_SECONDS)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _watch_idle(hours: float, status: Status, server: uvicorn.Server) -> None:
-    if hours <= 0:
-        return
-
-    def watch() -> None:
-        while time.monotonic() - status.last_request < hours * 3600:
-            time.sleep(min(60.0, hours * 3600 / 4))
-        logs.event("idle", hours=hours)
-        server.should_exit = True
 
     threading.Thread(target=watch, daemon=True).start()
