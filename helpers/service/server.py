@@ -33,7 +33,7 @@ from .http.serve import (
 )
 from .http.status import Status
 from .refusals import Failed
-from .store import SET_ASIDE, Store
+from .store import ADAPTERS_FILE, SET_ASIDE, Store
 
 if TYPE_CHECKING:
     import uvicorn
@@ -180,7 +180,7 @@ def open_store(data: Path) -> Store:
     """The adapters of a data folder; the log says if some had to be set aside."""
     store = Store(data)
     if store.set_aside:
-        reason = "adapters.sqlite3 does not know them: it was deleted or is an older one"
+        reason = f"{ADAPTERS_FILE} does not know them: it was deleted or is an older one"
         logs.event("set-aside", logging.WARNING, folders=store.set_aside, where=data / SET_ASIDE, reason=reason)
     return store
 
