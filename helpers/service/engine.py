@@ -1,10 +1,10 @@
 """The engine's interface, that of a tuner beside it, and the plain data that passes through them.
 
 An engine answers prompts, tunes adapters and makes vectors of texts; it knows nothing of HTTP, workspaces or names.
-`LocalEngine` (`local/engine.py`) runs real models; the tests' stub server puts a recorded one in its place. `calls.py`
-is the only caller. Methods block, are called from worker threads, several at a time, and raise refusals
-(`refusals.py`). The event `given_up` is set when no one waits for the result any more: an engine then ends soon,
-raising `CallerGone`.
+`LocalEngine` (`local/engine.py`) runs real models, `ClusterEngine` (`cluster/engine.py`) asks such engines on other
+machines; the tests' stub server puts a recorded one in their place. Methods block, are called from worker threads,
+several at a time, and raise refusals (`refusals.py`). The event `given_up` is set when no one waits for the result any
+more: an engine then ends soon, raising `CallerGone`.
 """
 
 from __future__ import annotations
