@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import logging
+import os
 import sys
 import threading
 import time
@@ -71,9 +72,7 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
         at = (options.host, port, "http" if tls is None else "https")
         url, others = url_of(*at), urls_for_others(*at)
         server = http_server(create_app(status, options.token, any_host=any_host), tls)
-        launcher.write_address(
-            data, url, options.token, status.instance, others, operator=status.operator, certificate=options.tls_cert
-        )
+        launcher.write_address(data, _myself(options, status, url, others))
         try:
             logs.event("start", url=url, instance=status.instance)
             failures: list[str] = []
@@ -89,6 +88,11 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
         finally:
             launcher.remove_address(data, status.instance)
             logs.event("end", instance=status.instance)
+
+
+def _myself(options: argparse.Namespace, status: Status, url: str, others: list[str]) -> launcher.Service:
+    token, certificate = options.token or "any-token-will-do", options.tls_cert and str(options.tls_cert)
+    return launcher.Service(url, token, os.getpid(), status.instance, tuple(others), status.operator, certificate)
 
 
 def _no_port(options: argparse.Namespace, error: OSError) -> str:

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,9 +82,7 @@ def test_another_certificate_is_not_believed_to_be_the_services(room, tmp_path):
         capture_output=True,
     )
     assert made.returncode == 0, made.stderr
-    launcher.write_address(
-        tmp_path, room.url, TOKEN, known.instance, certificate=tmp_path / "cert.pem", operator=known.operator
-    )
+    launcher.write_address(tmp_path, replace(known, certificate=str(tmp_path / "cert.pem")))
     assert launcher.find(tmp_path) is None
 
 
