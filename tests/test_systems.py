@@ -216,7 +216,7 @@ def test_a_service_that_windows_ends_at_once_leaves_no_address_behind(start_serv
 
 def test_a_service_that_may_not_be_ended_is_said_so(server, monkeypatch, capsys):
     data = paths.data_dir()
-    launcher.write_address(data, server.url, TOKEN, server.status.instance)
+    server.write_address(data)
 
     def refuse(process: int, number: int) -> None:
         raise PermissionError(13, "Access is denied")
@@ -230,7 +230,7 @@ def test_a_service_that_may_not_be_ended_is_said_so(server, monkeypatch, capsys)
 
 def test_a_service_that_ends_by_itself_just_then_was_ended(server, monkeypatch):
     data = paths.data_dir()
-    launcher.write_address(data, server.url, TOKEN, server.status.instance)
+    server.write_address(data)
 
     def gone(process: int, number: int) -> None:
         (data / launcher.ADDRESS_FILE).unlink()
@@ -303,9 +303,9 @@ def test_versions_and_adapters_that_can_not_be_removed_now_are_at_the_next_start
 
 
 def test_the_address_is_written_while_a_kernel_reads_the_old_one(quick, tmp_path, monkeypatch):
-    launcher.write_address(tmp_path, "http://127.0.0.1:1/api", TOKEN, "old")
+    launcher.write_address(tmp_path, launcher.Service("http://127.0.0.1:1/api", TOKEN, 1, "old"))
     refused = held_open(monkeypatch, tmp_path, 2)
-    launcher.write_address(tmp_path, "http://127.0.0.1:2/api", TOKEN, "new")
+    launcher.write_address(tmp_path, launcher.Service("http://127.0.0.1:2/api", TOKEN, 1, "new"))
     assert len(refused) == 2
     assert json.loads((tmp_path / launcher.ADDRESS_FILE).read_text(encoding="utf-8"))["instance"] == "new"
     launcher.remove_address(tmp_path, "new")  # refused: the file stays, and names a service that does not answer

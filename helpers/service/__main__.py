@@ -12,13 +12,13 @@ import math
 import os
 import secrets
 import sys
+from functools import partial
 
 from .. import console
 from ..environment import LOCAL_TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS, is_loopback, is_token
 
 LOCAL_RAY = "local"
 LOCAL_RAY_WORKERS = 2
-MAX_TUNERS = 256
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -92,7 +92,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--ray", metavar="ADDRESS", help="compute on the Ray cluster with this head; local: start one here"
     )
-    parser.add_argument("--ray-workers", type=_workers, help="--ray local: how many workers to start (default: 2)")
+    parser.add_argument(
+        "--ray-workers", type=_workers, help=f"--ray local: how many workers to start (default: {LOCAL_RAY_WORKERS})"
+    )
     parser.add_argument("--tuners", type=_tuners, default=0, help="fine-tunes at once (default: one per two cores)")
     parser.add_argument("--quiet", action="store_true", help="log to the data folder alone, not to the terminal too")
     parser.add_argument("-n", "--lines", type=_count, default=20, help="logs: how many lines to show (default: 20)")
@@ -125,30 +127,17 @@ def _check_ray(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
     options.ray_workers = options.ray_workers or LOCAL_RAY_WORKERS
 
 
-def _port(text: str) -> int:
-    """A port, as the command line has it."""
-    return _whole(text, 65_535, "no port: ports go from 0, which means a free one, to 65535")
-
-
-def _count(text: str) -> int:
-    """How many, as the command line has it."""
-    return _whole(text, 1_000_000_000, "no number: 20 is one")
-
-
-def _workers(text: str) -> int:
-    """How many workers, as the command line has it."""
-    return _whole(text, 64, "no number of workers: 2 is one, 64 the most", least=1)
-
-
-def _tuners(text: str) -> int:
-    """How many tuners, as the command line has it."""
-    return _whole(text, MAX_TUNERS, f"no number of tuners: 1 to {MAX_TUNERS} are, and 0 leaves it to the machine")
-
-
-def _whole(text: str, most: int, flaw: str, least: int = 0) -> int:
+def _number(least: int, most: int, flaw: str, text: str) -> int:
+    """A whole number, as the command line has it."""
     if not (text.isascii() and text.isdigit() and len(text) < 12 and least <= int(text) <= most):
         raise argparse.ArgumentTypeError(f"{text} is {flaw}")
     return int(text)
+
+
+_port = partial(_number, 0, 65_535, "no port: ports go from 0, which means a free one, to 65535")
+_count = partial(_number, 0, 1_000_000_000, "no number: 20 is one")
+_workers = partial(_number, 1, 64, "no number of workers: 2 is one, 64 the most")
+_tuners = partial(_number, 0, 256, "no number of tuners: 1 to 256 are, and 0 leaves it to the machine")
 
 
 def _hours(text: str) -> float:

@@ -1,10 +1,9 @@
-"""What the API does, without HTTP: the six model calls on workspaces, adapters and base models, embeddings, and the
-export beside them. `collections.py` has the calls on files and collections.
+"""What the API does, without HTTP: the six model calls on workspaces, adapters and base models, embeddings, blocks, and
+what the service has beside the API. `collections.py` has the calls on files and collections.
 
-`http/app.py` and `http/export.py` call this with validated values; it calls the scheduler for a turn, the engine for
-the work, and the store to keep the result. A caller that is cancelled (its client has hung up) leaves the queue; what
-already runs for it ends early, a completion with its next token, a fine-tune with its next step and the adapter as it
-was before.
+`http/` calls this with validated values; it calls the scheduler for a turn, the engine for the work, and the store to
+keep the result. A caller that is cancelled (its client has hung up) leaves the queue; what already runs for it ends
+early, a completion with its next token, a fine-tune with its next step and the adapter as it was before.
 """
 
 from __future__ import annotations
@@ -69,8 +68,8 @@ class Limits:
             is shows when it is done; the next is refused.
     """
 
-    adapters: int
-    bytes: int
+    adapters: int = MAX_ADAPTERS
+    bytes: int = MAX_BYTES
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ class Calls:
         self._engine = engine
         self._store = store
         self._scheduler = Scheduler(lambda: engine.places)
-        self._limits = limits or Limits(MAX_ADAPTERS, MAX_BYTES)
+        self._limits = limits or Limits()
         self._collection_store = CollectionStore(store.data)
         self.collections = Collections(engine, self._scheduler, self._collection_store, self._require_room)
         self.learners = Learners(store.data)

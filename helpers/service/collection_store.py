@@ -7,8 +7,9 @@ A second file, because it grows to hundreds of megabytes where the other has som
 leaves the state before or the state after. A file of a collection is `pending` until its passages are there or it has
 failed, and that it is being read just now is not written down, so that a kill leaves it pending.
 
-Called by `collections.py` and `ingestion.py`; methods may be called from several threads. One that raises OSError or
-sqlite3.Error has changed nothing, and the next call works once the cause is gone.
+Called by `collections.py`, `ingestion.py` and `calls.py`, and for `reset` and `status` by `commands.py` and
+`overview.py`; methods may be called from several threads. One that raises OSError or sqlite3.Error has changed nothing,
+and the next call works once the cause is gone.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Literal
 
 from . import chunkers
 from .chunkers import Chunker
-from .database import Database, add_columns, usable
+from .database import Database, usable
 from .refusals import TooManyPassages, TooMuchKept, UnknownCollection, UnknownFile
 
 COLLECTIONS_FILE = "collections.sqlite3"
@@ -63,7 +64,7 @@ CREATE INDEX IF NOT EXISTS passages_of ON passages (collection);
 CREATE INDEX IF NOT EXISTS points_of ON points (collection);
 """
 _COLUMNS = "id, workspace, name, slug, chunker, created, updated"
-_ADDED = {"bytes": "INTEGER NOT NULL DEFAULT 0"}  # of a member's passages and vectors; earlier versions lack it
+_ADDED = [("members", "bytes", "INTEGER NOT NULL DEFAULT 0")]  # of a member's passages and vectors
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,7 @@ class CollectionStore:
 
     def __init__(self, data: Path) -> None:
         with usable("collections", data):
-            self._database = Database(data / COLLECTIONS_FILE)
-            with self._database.writing() as database:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    database.execute(statement)
-                add_columns(database, "members", _ADDED)
+            self._database = Database(data / COLLECTIONS_FILE, _SCHEMA, _ADDED)
 
     def add_file(self, workspace: str, content: bytes) -> str:
         """Keeps an uploaded file and gives its id.

@@ -1,7 +1,7 @@
 """Uploaded files and retrieval collections: what the API does with them, without HTTP.
 
-`http/files.py` and `http/collections.py` call this with validated values, and `calls.py` for the passages that a prompt
-is answered with. `collection_store.py` keeps everything, `ingestion.py` works off what was added.
+`http/files.py` and `http/collections.py` call this with validated values, `http/blocks.py` and `calls.py` for the
+passages nearest to a question. `collection_store.py` keeps everything, `ingestion.py` works off what was added.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from .learners import Learners
 from .logs import LOG_FILE
 from .overview import Workspace
 from .refusals import Failed, quoted
-from .store import SET_ASIDE, Store
+from .store import ADAPTERS, ADAPTERS_FILE, SET_ASIDE, Store
 
 DONE = 0
 NOTHING_THERE = 1  # no service runs, there is no log, or no such workspace (2 is for wrong arguments)
@@ -237,9 +237,9 @@ def _say_set_aside(data: Path) -> None:
     if count:
         folders = "1 adapter folder is" if count == 1 else f"{count} adapter folders are"
         print(
-            f"{folders} set aside in {data / SET_ASIDE}, which adapters.sqlite3 did not know when a service started. "
+            f"{folders} set aside in {data / SET_ASIDE}, which {ADAPTERS_FILE} did not know when a service started. "
             "Take from there what you need, each version is a PEFT folder, and delete the rest; or put a copy of "
-            f"adapters.sqlite3 that knows them back, and the folders into {data / 'adapters'}."
+            f"{ADAPTERS_FILE} that knows them back, and the folders into {data / ADAPTERS}."
         )
 
 

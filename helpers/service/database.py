@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .refusals import Failed
@@ -21,17 +21,25 @@ class Database:
 
     Args:
         path: the file.
+        schema: statements that make its tables and indexes if they are not there, with a semicolon between them.
+        added: what the tables of earlier versions lack: table, column, and the column's type with its default.
 
     Raises:
         sqlite3.Error: it can't be used.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: str, added: Sequence[tuple[str, str, str]] = ()) -> None:
         self._lock = threading.Lock()
         self.connection = sqlite3.connect(path, check_same_thread=False, timeout=LOCKED_SECONDS)
         # EXTRA, not FULL: only EXTRA syncs the folder once the journal is gone, without which a power cut just
         # after a commit can bring the journal back and undo it.
         self.connection.execute("PRAGMA synchronous = EXTRA")
+        with self.writing() as connection:  # each statement by itself: a kill leaves the rest of them to the next start
+            for statement in filter(str.strip, schema.split(";")):
+                connection.execute(statement)
+            for table, column, kind in added:
+                if column not in {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}:
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -69,21 +77,6 @@ def looking(path: Path) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCKED_SECONDS)
     with contextlib.closing(connection):
         yield connection
-
-
-def add_columns(connection: sqlite3.Connection, table: str, columns: dict[str, str]) -> None:
-    """Brings a table that an earlier version made up to date. Each column is added by itself, so that a kill between
-    two of them leaves the rest to the next start.
-
-    Args:
-        connection: to the database.
-        table: its name.
-        columns: names, and their types with defaults.
-    """
-    there = {column[1] for column in connection.execute(f"PRAGMA table_info({table})")}
-    for name, kind in columns.items():
-        if name not in there:
-            connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
 
 @contextlib.contextmanager

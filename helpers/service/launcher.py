@@ -17,8 +17,8 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -56,9 +56,9 @@ class Service:
         token: the access token it wants; any will do if it wants none. It is in no repr.
         pid: its process.
         instance: tells this run from others.
+        others: its base URLs for other machines, if it listens for them on every address of this one.
         operator: the token of who runs it. It is in no repr.
         certificate: the file of the one that it shows, if it speaks https.
-        others: its base URLs for other machines, if it listens for them on every address of this one.
     """
 
     url: str
@@ -74,14 +74,11 @@ def find(data: Path) -> Service | None:
     """The service that runs on this data folder, ready or still loading, or None."""
     try:
         known = json.loads((data / ADDRESS_FILE).read_text(encoding="utf-8"))
-        others, operator = tuple(known.get("others", ())), known.get("operator", "")  # earlier versions wrote none
-        certificate = known.get("certificate")
-        url, token = str(known["url"]), known["token"]
-        service = Service(url, token, known["pid"], known["instance"], others, operator, certificate)
+        more = tuple(known.get("others", ())), known.get("operator", ""), known.get("certificate")  # not in old files
+        service = Service(str(known["url"]), known["token"], known["pid"], known["instance"], *more)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    code, health = health_of(service)
-    return service if health.get("instance") == service.instance else None
+    return service if health_of(service)[1].get("instance") == service.instance else None
 
 
 def ensure(data: Path, progress: Callable[[str, float], None] = lambda what, done: None) -> Service:
@@ -155,31 +152,14 @@ def _end(data: Path, service: Service) -> None:
             ) from None
 
 
-def write_address(
-    data: Path,
-    url: str,
-    token: str | None,
-    instance: str,
-    others: Sequence[str] = (),
-    *,
-    operator: str = "",
-    certificate: Path | None = None,
-) -> None:
+def write_address(data: Path, service: Service) -> None:
     """Called by the service: says where it is, in a file that only its user can read.
 
     Args:
         data: the data folder.
-        url: the base URL, ending in /api.
-        token: the access token, or None if any will do.
-        instance: tells this run from others.
-        others: base URLs for other machines.
-        operator: the token of the calls that are the operator's alone.
-        certificate: what the service shows of itself over https, or None over http.
+        service: itself.
     """
-    address = {"url": url, "token": token or "any-token-will-do", "pid": os.getpid(), "instance": instance}
-    address |= {"others": list(others), "operator": operator}
-    address["certificate"] = None if certificate is None else str(certificate)
-    private_file.write_json(data / ADDRESS_FILE, address)
+    private_file.write_json(data / ADDRESS_FILE, asdict(service))
 
 
 def remove_address(data: Path, instance: str) -> None:

@@ -2,9 +2,9 @@
 
     <data>/learners.sqlite3
 
-Called by `calls.py` and `http/guard.py` as calls come, and by `commands.py`, which reads the file beside a running
-service; methods may be called from several threads. Calls are counted in memory and written a few seconds later, so
-that counting delays none of them; a kill loses these seconds.
+Made by `calls.py`, called by `http/guard.py` and `http/room.py` as calls come, and by `overview.py`, which reads the
+file beside a running service; methods may be called from several threads. Calls are counted in memory and written a few
+seconds later, so that counting delays none of them; a kill loses these seconds.
 """
 
 from __future__ import annotations
@@ -70,10 +70,7 @@ class Learners:
         self._new: dict[str, tuple[int, datetime]] = {}  # calls that are not written yet, and when the last one was
         self._timer: threading.Timer | None = None
         with usable("counts of learners", data):
-            self._database = Database(data / LEARNERS_FILE)
-            with self._database.writing() as database:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    database.execute(statement)
+            self._database = Database(data / LEARNERS_FILE, _SCHEMA)
 
     def called(self, workspace: str) -> None:
         """Counts a call."""

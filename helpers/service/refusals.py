@@ -182,10 +182,10 @@ class NoRoom(Refusal):
     Args:
         used: bytes that it keeps.
         limit: bytes that it may keep.
-        more: bytes that were to come.
+        more: bytes that were to come, 0 if that is not known.
     """
 
-    def __init__(self, used: int, limit: int, more: int = 0) -> None:
+    def __init__(self, used: int, limit: int, more: int) -> None:
         coming = f", and {more / 1e6:,.1f} MB were to come" if more else ""
         super().__init__(
             f"This workspace keeps {used / 1e6:,.1f} MB of the {limit / 1e6:,.0f} MB that it may{coming}: delete "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import logging
+import os
 import sys
 import threading
 import time
@@ -33,7 +34,7 @@ from .http.serve import (
 )
 from .http.status import Status
 from .refusals import Failed
-from .store import SET_ASIDE, Store
+from .store import ADAPTERS_FILE, SET_ASIDE, Store
 
 if TYPE_CHECKING:
     import uvicorn
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from .local.engine import LocalEngine
     from .local.model_files import Weights
 
-LOOK_SECONDS = 0.5  # how often it is looked whether the engine still can answer
+LOOK_SECONDS = 0.5  # how often it is looked whether there is a reason to end
 
 
 def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
@@ -71,17 +72,14 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
         at = (options.host, port, "http" if tls is None else "https")
         url, others = url_of(*at), urls_for_others(*at)
         server = http_server(create_app(status, options.token, any_host=any_host), tls)
-        launcher.write_address(
-            data, url, options.token, status.instance, others, operator=status.operator, certificate=options.tls_cert
-        )
+        launcher.write_address(data, _myself(options, status, url, others))
         try:
             logs.event("start", url=url, instance=status.instance)
             failures: list[str] = []
             ready = partial(_say_ready, options, url, others)
             loading = threading.Thread(target=_load, args=(options, data, ready, status, server, failures), daemon=True)
             loading.start()
-            _watch_idle(options.idle_hours, status, server)
-            _watch_engine(status, server, failures)
+            _watch(options.idle_hours, status, server, failures)
             end_cleanly_on_signals(server)
             server.run(sockets=[bound])
             if status.calls is not None:
@@ -90,6 +88,11 @@ def run(options: argparse.Namespace, data: Path, any_host: bool) -> str | None:
         finally:
             launcher.remove_address(data, status.instance)
             logs.event("end", instance=status.instance)
+
+
+def _myself(options: argparse.Namespace, status: Status, url: str, others: list[str]) -> launcher.Service:
+    token, certificate = options.token or "any-token-will-do", options.tls_cert and str(options.tls_cert)
+    return launcher.Service(url, token, os.getpid(), status.instance, tuple(others), status.operator, certificate)
 
 
 def _no_port(options: argparse.Namespace, error: OSError) -> str:
@@ -160,11 +163,15 @@ def make_calls(options: argparse.Namespace, data: Path, status: Status) -> Calls
     cache = options.cache_dir or paths.cache_dir()
     found = model_files.ensure(cache, options.model, progress)
     progress("Loading the model", 1.0)
-    store = open_store(data)
+    store, preload = open_store(data), not options.no_preload
+    engine: Engine
     if options.ray:
-        make = partial(engine_of_a_worker, options.cache_dir, options.model, not options.no_preload, options.tuners)
-        return Calls(cluster_engine(options, found, make, progress), store, limits_of(options))
-    engine = local_engine(found, cache, options.seed, preload=not options.no_preload, tuners=options.tuners)
+        from .cluster.on_ray import engine_on_ray
+
+        make = partial(engine_of_a_worker, options.cache_dir, options.model, preload, options.tuners)
+        engine = engine_on_ray(options.ray, options.ray_workers, found, make, progress)
+    else:
+        engine = local_engine(found, cache, options.seed, preload, options.tuners)
     return Calls(engine, store, limits_of(options))
 
 
@@ -177,7 +184,7 @@ def open_store(data: Path) -> Store:
     """The adapters of a data folder; the log says if some had to be set aside."""
     store = Store(data)
     if store.set_aside:
-        reason = "adapters.sqlite3 does not know them: it was deleted or is an older one"
+        reason = f"{ADAPTERS_FILE} does not know them: it was deleted or is an older one"
         logs.event("set-aside", logging.WARNING, folders=store.set_aside, where=data / SET_ASIDE, reason=reason)
     return store
 
@@ -219,28 +226,6 @@ def require_ray() -> None:
         )
 
 
-def cluster_engine(
-    options: argparse.Namespace,
-    found: Weights,
-    make_engine: Callable[[], Engine],
-    progress: Callable[[str, float], None],
-) -> Engine:
-    """The engine on a Ray cluster.
-
-    Args:
-        options: those of the command.
-        found: the model's files on this machine.
-        make_engine: makes the engine of a worker, on its machine.
-        progress: told what is waited for.
-
-    Raises:
-        Failed: no such cluster, no worker in time.
-    """
-    from .cluster import on_ray
-
-    return on_ray.engine_on_ray(options.ray, options.ray_workers, found, make_engine, progress)
-
-
 def engine_of_a_worker(cache_dir: Path | None, model: Path | None, preload: bool, tuners: int) -> Engine:
     """The engine of a worker: the local one of its machine, which gets the model first if it is not there.
 
@@ -255,29 +240,20 @@ def engine_of_a_worker(cache_dir: Path | None, model: Path | None, preload: bool
     return local_engine(model_files.ensure(cache, model), cache, preload=preload, tuners=tuners)
 
 
-def _watch_engine(status: Status, server: uvicorn.Server, failures: list[str]) -> None:
-    """Ends the service when its engine can't answer any more, and not before its callers have been told so."""
+def _watch(idle_hours: float, status: Status, server: uvicorn.Server, failures: list[str]) -> None:
+    """Ends the service when its engine can't answer any more, and not before its callers have been told so; and when
+    no one has called for so many hours, unless these are 0."""
 
     def watch() -> None:
         while not server.should_exit:
             broken = status.calls.broken() if status.calls else None
-            if broken and not server.should_exit:
+            if broken and not server.should_exit:  # an engine that is closed is broken too
                 logs.event("broken", logging.ERROR, reason=broken)
                 failures.append(broken)
                 server.should_exit = True
+            elif 0 < idle_hours * 3600 <= time.monotonic() - status.last_request:
+                logs.event("idle", hours=idle_hours)
+                server.should_exit = True
             time.sleep(LOOK_SECONDS)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _watch_idle(hours: float, status: Status, server: uvicorn.Server) -> None:
-    if hours <= 0:
-        return
-
-    def watch() -> None:
-        while time.monotonic() - status.last_request < hours * 3600:
-            time.sleep(min(60.0, hours * 3600 / 4))
-        logs.event("idle", hours=hours)
-        server.should_exit = True
 
     threading.Thread(target=watch, daemon=True).start()

@@ -10,7 +10,7 @@ one, is set aside:
 
     <data>/adapters-set-aside/<when>/<id>/   folders that were in `adapters` and that no row knows
 
-Called by `calls.py`, `server.py` and `commands.py`; methods may be called from several threads.
+Called by `calls.py`, `server.py`, `commands.py` and `overview.py`; methods may be called from several threads.
 
 A method that raises OSError or sqlite3.Error (disk full, folder read-only, database locked) has changed nothing, and
 the next call works once the cause is gone.
@@ -32,7 +32,7 @@ from typing import Any
 
 from .. import renaming
 from .catalog import is_adapter_id
-from .database import Database, add_columns, usable
+from .database import Database, usable
 from .refusals import TooManyAdapters, UnknownAdapter
 from .weights_identity import WeightsIdentity
 
@@ -53,10 +53,12 @@ CREATE TABLE IF NOT EXISTS adapters (
     updated TEXT NOT NULL,
     weights_name TEXT,
     weights_sha256 TEXT
+);
+CREATE TABLE IF NOT EXISTS deleted (
+    id TEXT PRIMARY KEY -- of an adapter whose folder may still be there
 )
 """
-_DELETED = "CREATE TABLE IF NOT EXISTS deleted (id TEXT PRIMARY KEY)"  # adapters whose folder may still be there
-_ADDED = {"weights_name": "TEXT", "weights_sha256": "TEXT"}  # columns that the databases of earlier versions lack
+_ADDED = [("adapters", "weights_name", "TEXT"), ("adapters", "weights_sha256", "TEXT")]
 _COLUMNS = "id, workspace, name, base_model_id, rank, learning_rate, version, updated, weights_name, weights_sha256"
 
 
@@ -99,11 +101,7 @@ class Store:
         self.set_aside = 0
         with usable("adapters", data):
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._database = Database(data / ADAPTERS_FILE)
-            with self._database.writing() as database:
-                database.execute(_SCHEMA)
-                database.execute(_DELETED)
-                add_columns(database, "adapters", _ADDED)
+            self._database = Database(data / ADAPTERS_FILE, _SCHEMA, _ADDED)
             _sync(data)
             self._tidy(data / SET_ASIDE / datetime.now(timezone.utc).strftime("%Y-%m-%dT%H-%M-%S-%f"))
 
@@ -155,9 +153,7 @@ class Store:
 
     def size(self, workspace: str) -> int:
         """The bytes of a workspace's adapters."""
-        with self._database.reading() as database:
-            found = usage(database, self.data, "WHERE workspace = ?", (workspace,))
-        return found[workspace].bytes if found else 0
+        return sum(_folder_bytes(self._folder / adapter.id) for adapter in self.list(workspace))
 
     def delete(self, workspace: str, adapter_id: str) -> None:
         """Forgets an adapter and removes its folder.
@@ -280,16 +276,15 @@ class Usage:
     bytes: int = 0
 
 
-def usage(database: sqlite3.Connection, data: Path, where: str = "", values: tuple[str, ...] = ()) -> dict[str, Usage]:
+def usage(database: sqlite3.Connection, data: Path) -> dict[str, Usage]:
     """What each workspace has, in the database of `Store`.
 
     Args:
         database: the connection.
         data: the store's folder.
-        where, values: which adapters, in SQL; all if not given.
     """
     found: dict[str, Usage] = {}
-    for workspace, adapter_id in database.execute(f"SELECT workspace, id FROM adapters {where}", values):
+    for workspace, adapter_id in database.execute("SELECT workspace, id FROM adapters"):
         before = found.get(workspace, Usage())
         found[workspace] = Usage(before.adapters + 1, before.bytes + _folder_bytes(data / ADAPTERS / adapter_id))
     return found

@@ -1,6 +1,6 @@
 """Vectors as they are kept, and the search among them: every one is compared, which takes 10 ms for twenty thousand.
 
-Called by `collection_store.py` and `collections.py`. numpy is imported by the first search.
+Called by `ingestion.py` and `collections.py`. numpy is imported by the first search.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def test_an_endpoint_is_connected_to_and_said(server):
 
 
 def test_the_local_service_is_the_default_and_found(server):
-    launcher.write_address(paths.data_dir(), server.url, TOKEN, server.status.instance)
+    server.write_address(paths.data_dir())
     form = forms.connect_form()
     assert form.where.value == connect.LOCAL
     assert form._endpoint not in form.children
@@ -118,7 +118,7 @@ def test_a_test_of_the_local_service_does_not_start_it():
 
 
 def test_its_code_connects(server):
-    launcher.write_address(paths.data_dir(), server.url, TOKEN, server.status.instance)
+    server.write_address(paths.data_dir())
     names: dict = {}
     exec(forms.connect_form().code, names)  # noqa: S102 - the code under test
     assert names["gradient"].workspace_id == "local_workspace"

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import time
+from dataclasses import replace
 
 import pytest
 from gradientai import Gradient
@@ -128,7 +129,7 @@ def test_an_endpoint_that_is_something_else_is_said_so(connected, server, monkey
 
 def test_a_running_service_is_found_and_its_address_is_private(server, capsys):
     data = paths.data_dir()
-    launcher.write_address(data, server.url, TOKEN, server.status.instance)
+    server.write_address(data)
     assert file_mode(data / launcher.ADDRESS_FILE) == 0o600
     gradient = connect()
     assert gradient.workspace_id == LOCAL_WORKSPACE
@@ -142,7 +143,7 @@ def in_a_folder_of_its_own(server, engine, tmp_path, monkeypatch):
     folder = tmp_path / "mine"
     folder.mkdir()
     server.use(engine, folder)
-    launcher.write_address(folder, server.url, TOKEN, server.status.instance)
+    server.write_address(folder)
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -167,7 +168,7 @@ def test_an_adapter_is_found_after_connecting_to_another_data_folder(in_a_folder
     gradient = connect(data_dir=in_a_folder_of_its_own, quiet=True)
     adapter = gradient.get_base_model(base_model_slug="nous-hermes2").create_model_adapter(name="a")
     adapter.fine_tune(samples=[{"inputs": "x"}])
-    launcher.write_address(tmp_path / "data", server.url, TOKEN, server.status.instance)
+    server.write_address(tmp_path / "data")
     connect(data_dir=tmp_path / "data", quiet=True)
     assert paths.data_dir() == tmp_path / "data"
     assert adapter_folder(adapter).is_relative_to(in_a_folder_of_its_own)
@@ -202,7 +203,7 @@ def test_a_data_folder_that_could_not_be_used_is_not_remembered(tmp_path):
 
 
 def test_hosted_does_not_take_the_local_service_for_the_endpoint(server, monkeypatch):
-    launcher.write_address(paths.data_dir(), server.url, TOKEN, server.status.instance)
+    server.write_address(paths.data_dir())
     connect(quiet=True)
     monkeypatch.setattr(auth, "_someone_can_answer", lambda: False)
     with pytest.raises(auth.MissingCredentials):
@@ -212,9 +213,9 @@ def test_hosted_does_not_take_the_local_service_for_the_endpoint(server, monkeyp
 
 def test_the_address_of_a_dead_service_is_not_believed(server):
     data = paths.data_dir()
-    launcher.write_address(data, server.url, TOKEN, "another run")
+    launcher.write_address(data, replace(server.address, instance="another run"))
     assert launcher.find(data) is None
-    launcher.write_address(data, "http://127.0.0.1:9/api", TOKEN, "x")
+    launcher.write_address(data, replace(server.address, url="http://127.0.0.1:9/api"))
     assert launcher.find(data) is None
     urls = ("http://x:port/api", "no address", 5)
     damaged = [json.dumps({"url": url, "token": "t", "pid": 1, "instance": "i"}) for url in urls]
@@ -245,14 +246,14 @@ def test_a_service_that_never_gets_ready_is_given_up(server, monkeypatch):
     monkeypatch.setattr(launcher, "START_SECONDS", 0.5)
     server.status.calls, calls = None, server.status.calls
     server.status.doing = "Thinking about it"
-    launcher.write_address(paths.data_dir(), server.url, TOKEN, server.status.instance)
+    server.write_address(paths.data_dir())
     with pytest.raises(GradientError, match="Thinking about it"):
         connect()
     server.status.calls = calls
 
 
 def test_progress_is_shown_while_the_model_is_fetched(server, monkeypatch, capsys):
-    launcher.write_address(paths.data_dir(), server.url, TOKEN, server.status.instance)
+    server.write_address(paths.data_dir())
     healths = [{"doing": "Downloading", "progress": 0.1}, {"doing": "Downloading", "progress": 0.9}]
 
     def health(service):
@@ -276,7 +277,7 @@ def restart(server, tmp_path):
             running.pop().stop()
         token = secrets.token_urlsafe(24)
         running.append(ThreadedServer(FakeEngine(), tmp_path / "kept", token).start())
-        launcher.write_address(paths.data_dir(), running[0].url, token, running[0].status.instance)
+        running[0].write_address(paths.data_dir())
         return running[0]
 
     yield start
@@ -328,7 +329,7 @@ def test_another_data_folder_is_another_service(restart, server, tmp_path):
     gradient = connect(quiet=True)
     there = sdk.url_of(gradient)
     (tmp_path / "other").mkdir()
-    launcher.write_address(tmp_path / "other", server.url, TOKEN, server.status.instance)
+    server.write_address(tmp_path / "other")
     other = connect(data_dir=tmp_path / "other", quiet=True)
     assert (sdk.url_of(other), sdk.url_of(gradient)) == (server.url, there)
 

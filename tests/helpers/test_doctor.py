@@ -348,7 +348,7 @@ def test_a_path_in_the_home_folder_is_said_without_the_name_of_the_user(tmp_path
 
 
 def test_a_running_service_is_ok_and_its_token_stays_secret(server):
-    launcher.write_address(paths.data_dir(), server.url, TOKEN, server.status.instance)
+    server.write_address(paths.data_dir())
     assert_ok(doctor.service(), f"running at {server.url}, process {os.getpid()}")
     assert TOKEN not in str(doctor.service())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import traceback
+from dataclasses import replace
 
 import pytest
 from gradientai import Gradient
@@ -112,7 +113,7 @@ def test_a_client_of_ones_own_with_such_a_token_shows_it_in_no_form(server, toke
 
 def test_what_holds_a_token_does_not_show_it(server, base):
     at = endpoint.checked(server.url, SECRET, WORKSPACE)
-    launcher.write_address(paths.data_dir(), server.url, SECRET, server.status.instance)
+    launcher.write_address(paths.data_dir(), replace(server.address, token=SECRET))
     held = [at, launcher.find(paths.data_dir()), sdk.client(server.url, SECRET, WORKSPACE)]
     settings = {"gradient_workspace_id": WORKSPACE, "gradient_api_url": server.url}
     held.append(GradientLLM(model=base.id, gradient_access_token=SECRET, **settings))

@@ -12,7 +12,7 @@ from gradientai import CapabilityFilterOption
 from gradientai.openapi.client.exceptions import BadRequestException, NotFoundException, ServiceException
 
 from helpers import __version__
-from helpers.service import calls, refusals
+from helpers.service import refusals
 from helpers.service.calls import Limits
 from helpers.service.catalog import ALL_MODELS
 from helpers.service.http.guard import MAX_BODY_BYTES
@@ -169,7 +169,7 @@ def test_another_workspace_sees_nothing(server, base):
 
 
 def test_a_workspace_has_a_limit_of_adapters_and_other_workspaces_do_not_count(server, engine, base, tmp_path):
-    server.use(engine, tmp_path / "data", Limits(adapters=3, bytes=calls.MAX_BYTES))
+    server.use(engine, tmp_path / "data", Limits(adapters=3))
     body = {"model": {"name": "n", "baseModelId": BASE_ID}}
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: call(server, "POST", "/api/models", body)[:2], range(8)))

@@ -7,7 +7,6 @@ import re
 import pytest
 
 from helpers.service import __main__ as program
-from helpers.service import calls
 from helpers.service.calls import Limits
 from helpers.service.server import limits_of
 from tests.service.test_collections import create, multipart, settled, upload
@@ -22,7 +21,7 @@ def limited(server, tmp_path):
     """Gives the server another limit of bytes."""
 
     def limit(bytes: int):
-        server.use(FakeEngine(), tmp_path / "data", Limits(calls.MAX_ADAPTERS, bytes))
+        server.use(FakeEngine(), tmp_path / "data", Limits(bytes=bytes))
         return server
 
     return limit

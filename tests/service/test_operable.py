@@ -262,7 +262,7 @@ def test_commands_say_one_sentence_when_nothing_runs(tmp_path, capsys):
 
 
 def test_status_of_a_loading_service_says_what_it_waits_for(server, tmp_path, capsys):
-    launcher.write_address(tmp_path, server.url, TOKEN, server.status.instance)
+    server.write_address(tmp_path)
     server.status.calls, calls = None, server.status.calls
     server.status.doing = "Downloading the model"
     code = commands.status(tmp_path)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +11,7 @@ from helpers.service import __main__ as program
 from helpers.service import commands, launcher, overview
 from helpers.service.http.guard import PROGRESS_PATH, WORKSPACES_PATH
 from helpers.service.overview import Workspace
-from tests.conftest import TOKEN, WORKSPACE
+from tests.conftest import WORKSPACE
 from tests.service.test_collections import create, settled, upload
 from tests.support.fake_engine import FakeEngine
 from tests.support.http_call import BASE_ID, HEADERS, call
@@ -135,9 +135,8 @@ def test_a_fine_tune_that_runs_ends_first_and_leaves_nothing(server, engine, tmp
 def test_a_service_that_does_not_answer_is_said_so(server, tmp_path, monkeypatch, capsys):
     fill(server, ADA)
     data = tmp_path / "data"
-    launcher.write_address(data, server.url, TOKEN, server.status.instance, operator="a-wrong-one")
+    launcher.write_address(data, replace(server.address, operator="a-wrong-one"))
     assert commands.reset(data, "ada", yes=True) == commands.NOT_YET
     assert "Not deleted, or not all of it: The access token" in capsys.readouterr().out
-    known = json.loads((data / launcher.ADDRESS_FILE).read_text())
     with pytest.raises(launcher.LauncherError, match="does not answer"):
-        launcher.reset(launcher.Service("http://127.0.0.1:1/api", TOKEN, 1, known["instance"]), "ada")
+        launcher.reset(replace(server.address, url="http://127.0.0.1:1/api"), "ada")

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_the_commands_and_the_doctor_find_a_service_that_speaks_https(room, monk
 def test_another_certificate_is_not_believed_to_be_the_services(room, tmp_path):
     known = launcher.find(room.data)
     another, _ = made_as_on_the_page(tmp_path)
-    launcher.write_address(tmp_path, room.url, TOKEN, known.instance, certificate=another, operator=known.operator)
+    launcher.write_address(tmp_path, replace(known, certificate=str(another)))
     assert launcher.find(tmp_path) is None
 
 

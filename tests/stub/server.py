@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
 
+from helpers.service import launcher
 from helpers.service.calls import Calls, Limits
 from helpers.service.engine import Engine
 from helpers.service.http.app import create_app
@@ -29,6 +31,7 @@ class ThreadedServer:
         self.status.calls = Calls(engine, Store(data))
         self._socket = listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/api"
+        self.address = launcher.Service(self.url, token or "", os.getpid(), self.status.instance)
         self._server = http_server(create_app(self.status, token, any_host=any_host))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
 
@@ -36,6 +39,10 @@ class ThreadedServer:
         """Goes on with another engine and data folder; what ran on the old ones has to have ended."""
         self.status.calls.close()
         self.status.calls = Calls(engine, Store(data), limits)
+
+    def write_address(self, data: Path) -> None:
+        """Says in a data folder where it is, as a service does that runs on it."""
+        launcher.write_address(data, self.address)
 
     def start(self) -> ThreadedServer:
         """Starts serving; returns when calls are answered."""

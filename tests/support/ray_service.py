@@ -7,6 +7,7 @@ from functools import partial
 from helpers.service import __main__ as program
 from helpers.service import server
 from helpers.service.calls import Calls
+from helpers.service.cluster.on_ray import engine_on_ray
 from helpers.service.store import Store
 from tests.support.fake_engine import WEIGHTS_FILES, FakeEngine
 
@@ -14,7 +15,8 @@ WAITING = partial(FakeEngine, complete_seconds=0.3, tune_seconds=1.5)
 
 
 def make_calls(options, data, status) -> Calls:
-    return Calls(server.cluster_engine(options, WEIGHTS_FILES, WAITING, lambda what, done: None), Store(data))
+    engine = engine_on_ray(options.ray, options.ray_workers, WEIGHTS_FILES, WAITING, lambda what, done: None)
+    return Calls(engine, Store(data))
 
 
 if __name__ == "__main__":

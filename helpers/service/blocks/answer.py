@@ -1,7 +1,7 @@
 """Answers a question from a document or from passages of a collection: with the sentence that answers it, verbatim.
 
-Called by `calls.py`. Asked to answer in its own words, the model invents; the sentence that it should have read is the
-honest answer.
+Called by `http/blocks.py`. Asked to answer in its own words, the model invents; the sentence that it should have read
+is the honest answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Finds the values of a few fields in a document. Called by `calls.py`.
+"""Finds the values of a few fields in a document. Called by `http/blocks.py`.
 
 The model never writes a value: it chooses among what stands in the document and has the field's type, so a value is
 always one that occurs there. A field with a label ("Paid: no") is read without asking.

@@ -1,4 +1,4 @@
-"""Rewrites a text for an audience, a few sentences at a time, and keeps to what it says. Called by `calls.py`.
+"""Rewrites a text for an audience, a few sentences at a time, and keeps to what it says. Called by `http/blocks.py`.
 
 The model may say a thing more simply, leave it out, or make one up. What it made up shows mostly in numbers and names,
 so a piece in which one stands that the text does not have is left as it was.

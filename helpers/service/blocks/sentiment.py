@@ -1,4 +1,7 @@
-"""Says whether a text is negative, neutral or positive: which word the model finds likelier. Called by `calls.py`."""
+"""Says whether a text is negative, neutral or positive: which word the model finds likelier.
+
+Called by `http/blocks.py`.
+"""
 
 from __future__ import annotations
 

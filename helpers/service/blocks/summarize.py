@@ -1,4 +1,4 @@
-"""Summarises a document by its own most telling sentences, in their order. Called by `calls.py`.
+"""Summarises a document by its own most telling sentences, in their order. Called by `http/blocks.py`.
 
 Asked for a summary in its own words, the model misread a fact or made one up in most of the documents that it was tried
 on (tests/bench/TRIED.md); sentences of the document can't be wrong.

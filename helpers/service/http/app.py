@@ -66,11 +66,7 @@ def create_app(status: Status, token: str | None, *, any_host: bool = False) -> 
         docs_url=None,  # its pages are scripts from a public server: `docs.py` has one that needs no network
         redoc_url=None,
     )
-    metrics = Metrics(
-        lambda: status.calls.load() if status.calls else (0, 0, 0),
-        lambda: status.calls.machine() if status.calls else None,
-        lambda: status.calls.places() if status.calls else None,
-    )
+    metrics = Metrics(lambda: status.calls)
     app.exception_handler(refusals.Refusal)(_on_refusal)
     app.exception_handler(RequestValidationError)(_on_invalid)
     app.exception_handler(HTTPException)(_on_http_error)

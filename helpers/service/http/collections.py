@@ -207,8 +207,7 @@ def _chunker(body: CreateCollectionBody) -> chunkers.Chunker:
         return chunkers.made(numbers.pop("chunker_type"), numbers)
     parser = body.parser
     return chunkers.made(
-        chunkers.NormalChunker.kind,
-        {"size": parser.chunk_size if parser else None, "overlap": parser.chunk_overlap if parser else None},
+        chunkers.NormalChunker.kind, {"size": parser.chunk_size, "overlap": parser.chunk_overlap} if parser else {}
     )
 
 

@@ -1,4 +1,4 @@
-"""Ends a call's work when its client hangs up. Used by the routes of `app.py` that wait for the engine."""
+"""Ends a call's work when its client hangs up. Used by the routes that wait for the engine."""
 
 from __future__ import annotations
 

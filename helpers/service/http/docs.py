@@ -26,8 +26,9 @@ ul {{ margin: 0.25rem 0; }}
 </head>
 <body>
 <h1>{title}</h1>
-<p>{description} A call below /api or /export brings two headers: <code>Authorization: Bearer TOKEN</code> and
-<code>x-gradient-workspace-id: WORKSPACE</code>. The same for programs: <a href="openapi.json">openapi.json</a>.</p>
+<p>{description} A call below /api or /export, and each other POST, brings two headers:
+<code>Authorization: Bearer TOKEN</code> and <code>x-gradient-workspace-id: WORKSPACE</code>. The same for programs:
+<a href="openapi.json">openapi.json</a>.</p>
 <h2>Calls</h2>
 {calls}
 <h2>What they take and give</h2>

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 
-from ..engine import Load, Places
+from ..calls import Calls
 
 # Seconds: from a list of models (milliseconds) to a fine-tune at its limit of time.
 BUCKETS = (0.005, 0.02, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
@@ -36,19 +37,13 @@ class Metrics:
     """The counters of one application.
 
     Args:
-        now: tells how many requests run in the engine, how many wait for it, and how many adapters are stored.
-        load: tells how the engine shares the machine, or None where it does not know: those gauges then say NaN.
-        places: tells how much the engine works on at once, or None while it loads.
+        calls: gives what the API does, or None while the engine loads.
     """
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(
-        self,
-        now: Callable[[], tuple[int, int, int]],
-        load: Callable[[], Load | None],
-        places: Callable[[], Places | None],
-    ) -> None:
+    def __init__(self, calls: Callable[[], Calls | None]) -> None:
+        self._calls = calls
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)  # memory and processor time; says nothing but on Linux
         self._requests = self._counter("gradient_requests", "Requests answered", ["call", "status"])
@@ -61,30 +56,30 @@ class Metrics:
         self._tokens = self._counter("gradient_fine_tune_tokens", "Trainable tokens of fine-tunes")
         self._texts = self._counter("gradient_embedded_texts", "Texts made into vectors")
         self._text_tokens = self._counter("gradient_embedded_tokens", "Tokens of texts made into vectors")
-        self._gauge(STARTED, "When the service started, in Unix time").set(time.time())
-        for name, help_, value in [
-            (RUNNING, "Requests that the engine works on", lambda: now()[0]),
-            (WAITING, "Requests that wait for the engine or for an adapter", lambda: now()[1]),
-            (ADAPTERS, "Adapters stored", lambda: now()[2]),
-            (THREADS, "Threads that the engine computes with", lambda: getattr(load(), "threads", math.nan)),
-            (CORES, "Cores that there are for it", lambda: getattr(load(), "cores", math.nan)),
-            (
-                OTHERS,
-                "Cores' worth of processor time that other programs use",
-                lambda: getattr(load(), "others", math.nan),
-            ),
-            (TUNERS, "Processes that fine-tune or are ready to", lambda: getattr(load(), "tuners", math.nan)),
-            (WORKERS, "Workers of the Ray cluster, if there is one", lambda: getattr(load(), "workers", math.nan)),
-            (TUNES, "Fine-tunes that may run at once, now", lambda: getattr(places(), "tunes", math.nan)),
-            (COMPLETIONS, "Completions that may, now", lambda: getattr(places(), "completions", math.nan)),
-        ]:
-            self._gauge(name, help_).set_function(value)
+        Gauge(STARTED, "When the service started, in Unix time", registry=self._registry).set(time.time())
+        self._registry.register(self)
 
     def _counter(self, name: str, help_: str, labels: list[str] | None = None) -> Counter:
         return Counter(name, help_, labels or [], registry=self._registry)
 
-    def _gauge(self, name: str, help_: str) -> Gauge:
-        return Gauge(name, help_, registry=self._registry)
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """What is so right now, asked once for each text; what the engine does not know, of the machine say, is NaN."""
+        calls = self._calls()
+        running, waiting, adapters = calls.load() if calls else (0, 0, 0)
+        load, places = (calls.machine(), calls.places()) if calls else (None, None)
+        for name, help_, value in [
+            (RUNNING, "Requests that the engine works on", running),
+            (WAITING, "Requests that wait for the engine or for an adapter", waiting),
+            (ADAPTERS, "Adapters stored", adapters),
+            (THREADS, "Threads that the engine computes with", getattr(load, "threads", math.nan)),
+            (CORES, "Cores that there are for it", getattr(load, "cores", math.nan)),
+            (OTHERS, "Cores' worth of processor time that other programs use", getattr(load, "others", math.nan)),
+            (TUNERS, "Processes that fine-tune or are ready to", getattr(load, "tuners", math.nan)),
+            (WORKERS, "Workers of the Ray cluster, if there is one", getattr(load, "workers", math.nan)),
+            (TUNES, "Fine-tunes that may run at once, now", getattr(places, "tunes", math.nan)),
+            (COMPLETIONS, "Completions that may, now", getattr(places, "completions", math.nan)),
+        ]:
+            yield GaugeMetricFamily(name, help_, value)
 
     def answered(self, call: str, status: int, seconds: float) -> None:
         """Counts a request that was answered.

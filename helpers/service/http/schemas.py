@@ -1,10 +1,11 @@
-"""Wire classes: what the six model calls take and give, and what the export gives, in camelCase, validated strictly.
+"""Wire classes: what the six model calls and the service's own take and give, in camelCase, validated strictly.
 
 The limits are those of the gradientai 1.13.1 SDK's own request classes. `null` counts as absent, because the SDK sends
 null for what its caller did not set; unknown fields are refused, so that a misspelt one does not go unnoticed. Two
 places take what the hosted service took without a word: a sample, beside whose `inputs` data sets have columns of their
 own, and `trainingArguments`, where programs name an optimizer.
-`app.py` and `export.py` are the only callers; `calls.py` works on the classes of `engine.py` instead.
+Modules with routes of another kind have their classes themselves, on the same bases; `calls.py` works on those of
+`engine.py` instead.
 """
 
 from __future__ import annotations
