@@ -169,14 +169,18 @@ def test_a_folder_that_can_not_be_read_is_said_so(tmp_path, capsys):
 def test_a_disk_that_refuses_the_counts_refuses_no_call(server, data, monkeypatch):
     monkeypatch.setattr(learners, "WRITE_SECONDS", 0.01)
 
+    tried = []
+
     def full(*_: object) -> None:
+        tried.append(True)
         raise sqlite3.OperationalError("disk full")
 
     monkeypatch.setattr(server.status.calls.learners, "_database", type("Full", (), {"writing": full, "close": full}))
     for _ in range(3):
         assert call(server, "POST", f"/api/models/{BASE_ID}/complete", {"query": "q"})[0] == 200
-    monkeypatch.undo()
+    wait_until(lambda: tried)
     assert overview.workspaces(data) == []
+    monkeypatch.undo()
 
 
 def test_who_only_reports_has_made_no_call(server, data):
