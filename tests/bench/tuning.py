@@ -10,7 +10,7 @@ from helpers.service.local.cores import limit
 
 from .figures import Row
 from .processes import Bench, Peer, Service, alternate
-from .workload import FACTS, library, same_work, sample, tokenised
+from .workload import FACTS, library, same_samples, sample, tokenised
 
 if TYPE_CHECKING:
     from gradientai import BaseModel
@@ -21,7 +21,8 @@ def tuner(bench: Bench) -> Iterator[Row]:
 
     Ours is the whole call through the SDK and HTTP, with its files; the peer's own call is timed inside its process
     (`peers/torch_tuner.py`). It runs twice: as it was, with 16-bit floats where the CPU multiplies such matrices in
-    hardware, and in 32-bit floats, as everywhere else. Losses and steps are compared too, so that the work is the same.
+    hardware, and in 32-bit floats, as everywhere else. The first losses are compared too, so that the samples are the
+    same; the steps are told, as its recipe was another.
     """
     folder, threads = bench.weights.folder, limit()
     known = library()[: bench.times(20, 6)]
@@ -71,7 +72,7 @@ class _Contest:
         mine, *figures = alternate(len(calls) - 1, (self._service, ours), *sides)
         steps = self._service.steps()[before:]
         for (name, done), seconds in zip(theirs.items(), figures, strict=True):
-            note = same_work(name, steps, losses, done)
+            note = same_samples(name, steps, losses, done)
             yield Row(f"{what}, against {name}", mine, peer=seconds, peer_name=name, note=note)
 
 
