@@ -10,11 +10,11 @@ pytestmark = pytest.mark.model
 def test_seeds_reach_the_tuners_process(tmp_path):
     from safetensors.numpy import load_file
 
-    from tests.bench.processes import Service
+    from tests.bench.processes import ADJUSTED, Service
     from tests.bench.workload import FACTS, sample
 
     def first_matrix(name: str, **settings: str):
-        with Service(tmp_path / name, **settings) as service:
+        with Service(tmp_path / name, module=ADJUSTED, **settings) as service:
             adapter = service.base().create_model_adapter(name=name, learning_rate=1e-9)  # stays as it was drawn
             adapter.fine_tune(samples=[sample(*FACTS[0])])
             matrices = load_file(service.folder_of(adapter) / "adapter_model.safetensors")
