@@ -205,6 +205,20 @@ def test_a_service_is_started_without_a_console_on_windows_and_in_its_own_sessio
     assert "start_new_session" not in there
 
 
+@pytest.mark.parametrize(
+    ("given", "taken"), [(None, "glibc.malloc.hugetlb=1"), ("glibc.malloc.check=1", "glibc.malloc.check=1")]
+)
+def test_a_service_is_started_in_large_pages_unless_its_user_has_other_wishes(monkeypatch, tmp_path, given, taken):
+    if given is None:
+        monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    else:
+        monkeypatch.setenv("GLIBC_TUNABLES", given)
+    started: list[dict] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **options: started.append(options))
+    launcher._spawn(tmp_path, TOKEN)
+    assert started[0]["env"]["GLIBC_TUNABLES"] == taken
+
+
 def test_a_service_that_windows_ends_at_once_leaves_no_address_behind(start_service, tmp_path, monkeypatch, capsys):
     service = start_service(tmp_path / "room", module="tests.support.fake_service")
     become("Windows", monkeypatch)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from helpers.sdk import client
+from helpers.service import malloc
 from helpers.service.local.cores import QUIET_SECONDS, limit
 from helpers.service.local.model_files import Weights
 from tests.peers import environment
@@ -123,7 +124,7 @@ class _Process:
 
 
 class Service(_Process):
-    """`python -m helpers.service` as it is shipped, once it is ready.
+    """`python -m helpers.service` as `connect()` starts it, once it is ready.
 
     Args:
         data: its data folder.
@@ -139,7 +140,7 @@ class Service(_Process):
         data.mkdir(parents=True, exist_ok=True)
         self.data = data
         command = [sys.executable, "-m", module, "--data-dir", str(data), "--token", TOKEN, "--quiet", *options]
-        environment = {**os.environ, **settings, "PYTHONPATH": str(ROOT)}
+        environment = {**malloc.LARGE_PAGES, **os.environ, **settings, "PYTHONPATH": str(ROOT)}
         errors = data.parent / f"{data.name}.err"
         with errors.open("w") as sink:
             began = perf_counter()
