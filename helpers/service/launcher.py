@@ -26,9 +26,8 @@ from urllib.parse import quote, urlsplit
 import filelock
 
 from .. import private_file
-from ..environment import LOCAL_TOKEN_VARIABLE
+from ..environment import LARGE_PAGES, LOCAL_TOKEN_VARIABLE
 from ..language import _
-from . import malloc
 
 ADDRESS_FILE = "service.json"
 OUTPUT_FILE = "service.out"  # what a started service prints, such as why it can't start; its log is another file
@@ -210,7 +209,7 @@ def _who_runs(data: Path) -> str:
 def _spawn(data: Path, token: str) -> subprocess.Popen[bytes]:
     """Starts the service detached from this kernel, so that it outlives it."""
     printing = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}  # as `_log_end` reads it
-    environment = {**malloc.LARGE_PAGES, **os.environ, **_kit_path(), **printing, LOCAL_TOKEN_VARIABLE: token}
+    environment = {**LARGE_PAGES, **os.environ, **_kit_path(), **printing, LOCAL_TOKEN_VARIABLE: token}
     options = ["--data-dir", str(data), "--idle-hours", str(IDLE_HOURS), "--quiet"]
     command = [sys.executable, "-m", "helpers.service", *options]
     detached: dict[str, Any] = {"start_new_session": True}

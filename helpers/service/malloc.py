@@ -1,5 +1,4 @@
-"""Hints to the C library about memory: give it back once it is free (the decoder), keep it for the next step (the
-tuner), take it in large pages (`launcher.py`, which starts the service).
+"""Hints to the C library about freed memory: give it back (the decoder), or keep it for the next step (the tuner).
 
 They reach glibc, by mallopt(3) and malloc_trim(3). Elsewhere there are no such calls, and all functions do nothing.
 This stands outside of `local/` and `tuner/` because both need it, and neither may need the other.
@@ -14,10 +13,6 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _LARGE = 1_000_000  # bytes
 _LARGEST = 32 * 1024 * 1024  # bytes; glibc takes no higher limit
 _KEPT = 128_000_000  # bytes
-
-# For the environment of the service, as glibc (2.35 and later) reads it when a program starts; nothing else does. Large
-# blocks then come in pages of 2 MB instead of 4 KB, so that a llama.cpp server is made in 0.22 s instead of 0.26.
-LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
 def return_large_blocks() -> None:

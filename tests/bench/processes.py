@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from helpers.environment import LARGE_PAGES
 from helpers.sdk import client
-from helpers.service import malloc
 from helpers.service.local.cores import QUIET_SECONDS, limit
 from helpers.service.local.model_files import Weights
 from tests.peers import environment
@@ -140,7 +140,7 @@ class Service(_Process):
         data.mkdir(parents=True, exist_ok=True)
         self.data = data
         command = [sys.executable, "-m", module, "--data-dir", str(data), "--token", TOKEN, "--quiet", *options]
-        environment = {**malloc.LARGE_PAGES, **os.environ, **settings, "PYTHONPATH": str(ROOT)}
+        environment = {**LARGE_PAGES, **os.environ, **settings, "PYTHONPATH": str(ROOT)}
         errors = data.parent / f"{data.name}.err"
         with errors.open("w") as sink:
             began = perf_counter()
