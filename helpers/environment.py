@@ -42,6 +42,7 @@ DEFAULT_LEARNING_RATE = 2e-3
 # Those that compute an answer, or a step of a fine-tune: a model of 135 million parameters gains nothing from more.
 MAX_THREADS = 8
 TOLERATED_CORES = 0.35  # the part of a core that other programs may use before it counts as taken, and is spoken of
+LOCAL_RAY = "local"  # the address that means a Ray cluster of this machine's own, which ends with the service
 
 # For the environment of the service, as glibc (2.35 and later) reads it when a program starts; nothing else does. Large
 # blocks then come in pages of 2 MB instead of 4 KB, so that a llama.cpp server is made in 0.22 s instead of 0.26.

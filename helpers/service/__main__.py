@@ -15,9 +15,8 @@ import sys
 from functools import partial
 
 from .. import console
-from ..environment import LOCAL_TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS, is_loopback, is_token
+from ..environment import LOCAL_RAY, LOCAL_TOKEN_VARIABLE, MIN_TOKEN_CHARACTERS, is_loopback, is_token
 
-LOCAL_RAY = "local"
 LOCAL_RAY_WORKERS = 2
 
 

@@ -28,7 +28,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ...environment import LOCAL_TOKEN_VARIABLE, TOKEN_VARIABLE, VERSION
+from ...environment import LOCAL_RAY, LOCAL_TOKEN_VARIABLE, TOKEN_VARIABLE, VERSION
 from .. import logs
 from ..engine import Engine
 from ..local.model_files import Weights
@@ -37,7 +37,6 @@ from .engine import ClusterEngine
 from .routing import LOOK_SECONDS, About, Router, WorkerGone
 from .worker import Worker
 
-LOCAL = "local"  # the address that means a cluster of this machine's own, which ends with the service
 OBJECT_STORE_BYTES = 400_000_000  # of such a cluster; what does not fit goes to disk
 CALLS_AT_ONCE = 64  # threads of a worker; how many calls it is given at once is decided by its engine's places
 CONTROL = "control"  # threads of a worker that are never kept busy by calls
@@ -77,7 +76,7 @@ def engine_on_ray(
     """Joins a cluster and returns when its first worker is ready.
 
     Args:
-        address: of the cluster's head, as for `ray start`; LOCAL starts one on this machine.
+        address: of the cluster's head, as for `ray start`; LOCAL_RAY starts one on this machine.
         local_workers: how many there are on such a one.
         weights: the model on this machine; workers with another are not used.
         make_engine: makes the engine of a worker, on its machine; it is pickled, and so a function that is there too.
@@ -101,14 +100,14 @@ def _join(address: str, local_workers: int) -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     with _without_tokens():
         try:
-            if address != LOCAL:
+            if address != LOCAL_RAY:
                 _try(address)
             ray.init(
                 address,
                 namespace=f"gradient-{uuid.uuid4().hex}",
                 log_to_driver=False,  # our stdout says where the service is, and nothing else
                 configure_logging=False,
-                **(here if address == LOCAL else {}),
+                **(here if address == LOCAL_RAY else {}),
             )
         except Exception as error:  # noqa: BLE001 - Ray has many for one thing
             reason = str(error).strip().partition("\n")[0]
@@ -155,7 +154,7 @@ class _Crew:
     def wanted(self) -> dict[str, str]:
         """Names of the workers that there should be, and each one's node: one on each that has a processor to give."""
         nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-        each = self.local_workers if self.address == LOCAL else 1
+        each = self.local_workers if self.address == LOCAL_RAY else 1
         return {f"{node['NodeID'][:12]}-{number}": node["NodeID"] for node in nodes for number in range(each)}
 
     def hire(self, node: str) -> Any:

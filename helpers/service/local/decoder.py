@@ -38,7 +38,7 @@ from . import cores
 
 CONTEXT_TOKENS = 1792  # prompt and answer; a token takes 12 KB in each slot, and llama.cpp counts in steps of 256
 SLOTS = 8  # requests answered at once; further ones wait inside llama.cpp
-COMPUTED_TOKENS = 128  # of prompts at a time: as fast as llama.cpp's 512, and of 60 MB to compute in 17 MB are left
+COMPUTED_TOKENS = 128  # of prompts at a time: as fast as llama.cpp's 512, which sets 17 MB more aside
 MAX_ADAPTER_BYTES = 150_000_000  # in memory, 98 adapters of rank 8 and 24 of rank 32; the least recently used leaves
 COMPLETION_SECONDS = 300  # for one answer, the wait for its adapter and in llama.cpp's queue included
 LOOK_SECONDS = 0.1  # how often a waiting request looks whether its caller is still there

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from abc import ABC
 from pathlib import Path
 
 from ..engine import Engine
@@ -14,7 +13,7 @@ from . import portable
 from .model_files import Weights
 
 
-class HeldWeights(Engine, ABC):
+class HeldWeights(Engine):
     """An engine with a model's files on this machine.
 
     Args:

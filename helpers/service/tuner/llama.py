@@ -160,39 +160,39 @@ class Llama:
 
         Returns:
             The losses, and what gives the gradient of `hidden`, (D, tokens), for the losses' weights in a sum,
-            (tokens). It may be called once: it works in the memory of the logits.
+            (tokens). It may be called once: it works in the memory of the chances.
         """
         tokens, filled = len(targets), (0, -len(targets) % COLUMNS)
         hidden, targets = np.pad(hidden, ((0, 0), filled)), np.pad(targets, filled)
         blocks = [slice(start, start + HEAD_COLUMNS) for start in range(0, len(targets), HEAD_COLUMNS)]
         losses = np.empty(len(targets), self.dtype)
         for own in blocks:
-            losses[own], exponentials, total = self._cross_entropy(hidden[:, own], targets[own])
-        kept = (exponentials, total) if len(blocks) == 1 else None
+            losses[own], chances = self._cross_entropy(hidden[:, own], targets[own])
+        kept = chances if len(blocks) == 1 else None
 
         def back(weights: np.ndarray) -> np.ndarray:
             d_hidden, weights = np.empty_like(hidden), np.pad(weights, filled)
             for own in blocks:
-                d_logits, total = kept or self._cross_entropy(hidden[:, own], targets[own])[1:]
+                d_logits = self._cross_entropy(hidden[:, own], targets[own])[1] if kept is None else kept
+                d_logits[targets[own], np.arange(d_logits.shape[1])] -= 1
                 folded = _folded(d_logits)
-                folded *= _repeated(weights[own] / total, folded)
-                d_logits[targets[own], np.arange(len(total))] -= weights[own]
+                folded *= _repeated(weights[own], folded)
                 d_hidden[:, own] = self._head.T @ d_logits
             return d_hidden[:, :tokens]
 
         return losses[:tokens], back
 
-    def _cross_entropy(self, hidden: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The losses of some tokens, the exponentials of all logits, (V, tokens), and their sums: a chance is
-        one by the other."""
+    def _cross_entropy(self, hidden: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The losses of some tokens, and the chance of every token to come next, (V, tokens)."""
         logits = self.logits(hidden)
         folded = _folded(logits)
         most = folded.max(0).reshape(-1, len(targets)).max(0)
         losses = most - logits[targets, np.arange(len(targets))]
         folded -= _repeated(most, folded)
-        np.exp(logits, out=logits)
+        chances = np.exp(logits, out=logits)
         total = folded.sum(0).reshape(-1, len(targets)).sum(0)
-        return losses + np.log(total), logits, total
+        folded /= _repeated(total, folded)
+        return losses + np.log(total), chances
 
     def gradients(self, d_hidden: np.ndarray, trace: Trace, packing: Packing, lora: Lora) -> Named:
         """The gradients of all that learns.
