@@ -10,11 +10,12 @@ from importlib.util import find_spec
 import pytest
 
 from tests.support.notebooks import EDITION_FILES, FILES, FOLDER, ROOT, code_cells, prose, read, solutions
+from tests.support.source import files
 
 PAGES = [
     ROOT / "README.md",
     ROOT / ".github" / "CONTRIBUTING.md",
-    *(page for folder in ("notebooks", "helpers", "tests") for page in sorted((ROOT / folder).rglob("*.md"))),
+    *(page for folder in ("notebooks", "helpers", "tests") for page in files(ROOT / folder, "*.md")),
 ]
 OF_THE_HOST = ("http", "#", "../../actions/", "../../codespaces")  # GitHub's pages of whichever repository it is
 FOLDERS = ("notebooks/", "helpers/", "tests/", "data/", ".ci/")
@@ -48,6 +49,13 @@ def test_every_import_and_data_file_of_a_notebook_exists(path):
                     assert hasattr(module, alias.name) or find_spec(f"{node.module}.{alias.name}"), source
         for data in re.findall(r'Path\("([^"]+)"\)', source):
             assert (FOLDER / data).exists(), data
+
+
+def test_the_copy_that_jupyter_keeps_of_an_opened_page_is_no_page_of_ours(tmp_path):
+    for path in (tmp_path / "README.md", tmp_path / ".ipynb_checkpoints" / "README-checkpoint.md"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("[a lesson](gone.ipynb)", encoding="utf-8")
+    assert files(tmp_path, "*.md") == [tmp_path / "README.md"]
 
 
 def test_the_top_level_holds_the_five_and_dotfiles_only():

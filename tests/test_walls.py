@@ -15,7 +15,7 @@ from graphlib import CycleError, TopologicalSorter
 import pytest
 
 from tests.support.notebooks import ROOT
-from tests.support.source import imports, modules, private_attributes, strings
+from tests.support.source import files, imports, modules, private_attributes, strings
 
 # A room is all modules below these names; of two names that fit, the longer one counts. A new module of the service
 # needs a place here: until it has one it counts as one of the helpers, which know little of the service.
@@ -309,5 +309,5 @@ def test_a_circle_is_found_and_a_later_import_is_none():
 
 
 def test_every_folder_of_code_is_a_package_so_that_it_is_installed():
-    folders = {path.parent for path in (ROOT / "helpers").rglob("*.py")}
+    folders = {path.parent for path in files(ROOT / "helpers", "*.py")}
     assert [folder.name for folder in folders if not (folder / "__init__.py").exists()] == []

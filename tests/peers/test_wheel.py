@@ -13,6 +13,7 @@ import pytest
 
 from helpers import __version__
 from tests.conftest import ROOT
+from tests.support.source import files
 
 BUILD_SECONDS = 120
 
@@ -34,7 +35,7 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
 @pytest.mark.peers
 def test_a_new_folder_is_installed_and_nothing_is_left_out(wheel):
     there = {Path(name) for name in wheel.namelist()}
-    written = {path.relative_to(ROOT) for kind in ("*.py", "*.mo") for path in (ROOT / "helpers").rglob(kind)}
+    written = {path.relative_to(ROOT) for kind in ("*.py", "*.mo") for path in files(ROOT / "helpers", kind)}
     assert written <= there
     assert {Path("helpers/a_new_room/__init__.py"), Path("helpers/py.typed")} <= there
 

@@ -1,4 +1,4 @@
-"""The source of our modules, and what it imports, which private attributes it touches, which strings it has.
+"""Our files: the source of our modules, and what it imports, which private attributes it touches, which strings it has.
 
 For `test_walls.py` and the other tests of rules that the source keeps.
 """
@@ -28,10 +28,15 @@ class Import:
     at_top: bool
 
 
+def files(folder: Path, pattern: str) -> list[Path]:
+    """The files below a folder, without the copies that Jupyter keeps of those that someone has opened."""
+    return sorted(path for path in folder.rglob(pattern) if ".ipynb_checkpoints" not in path.parts)
+
+
 def modules(package: Path) -> dict[str, Path]:
     """Every module below a package's folder, by full name."""
     found = {}
-    for path in sorted(package.rglob("*.py")):
+    for path in files(package, "*.py"):
         parts = path.relative_to(package.parent).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
