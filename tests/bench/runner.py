@@ -49,7 +49,7 @@ BENCHMARKS = {
     "busy-two-services": Benchmark(busy.two_services, 180),
     "lesson-facts": Benchmark(lesson.facts, 300),
     "lesson-cold-script": Benchmark(lesson.cold_script, 120, has_peers=True),
-    "lesson-forgetting": Benchmark(lesson.forgetting, 90),
+    "lesson-forgetting": Benchmark(lesson.forgetting, 360),
     "lesson-twenty": Benchmark(lesson.twenty, 180),
     "tuner": Benchmark(tuning.tuner, 600, has_peers=True),
     "embeddings": Benchmark(embedding.embeddings, 240),
