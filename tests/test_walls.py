@@ -160,6 +160,7 @@ LIGHT = [
 ]
 
 SDK_DOOR = "helpers.sdk"
+KERNEL_DOOR = "helpers.forms.comms"
 FACTS = "helpers.environment"
 MODULES = {name: path for name, path in modules(ROOT / "helpers").items() if name != "helpers.setup"}  # pip's
 
@@ -193,8 +194,8 @@ def foreign_libraries(module: str, source: str, is_package: bool = False) -> Ite
 
 
 def foreign_secrets(module: str, source: str, is_package: bool = False) -> Iterator[str]:
-    """Private attributes of others: the SDK's are behind one door, and ours have none."""
-    if module != SDK_DOOR:
+    """Private attributes of others: the SDK's are behind one door, the kernel's behind another, and ours have none."""
+    if module not in (SDK_DOOR, KERNEL_DOOR):
         for name, line in private_attributes(source):
             yield f"{module}:{line}: {name} is private to another; if it is the SDK's, {SDK_DOOR} is the place for it"
 

@@ -18,6 +18,7 @@ import ipywidgets as widgets
 from .. import neighbours, sdk
 from ..errors import GradientError, one_sentence
 from ..language import _
+from .comms import keep_order
 
 if TYPE_CHECKING:
     from gradientai import Gradient
@@ -59,6 +60,7 @@ class Form(widgets.VBox):
     """What the form's picture shows, for those who can't see it."""
 
     def __init__(self, gradient: Gradient | None = None) -> None:
+        keep_order()
         self.gradient = gradient
         self._working = threading.Lock()
         self._buttons: Sequence[widgets.Widget] = ()  # those that start work: disabled while some runs

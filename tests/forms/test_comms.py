@@ -1,0 +1,67 @@
+"""A kernel of its own, and messages to a form's widgets as JupyterLab sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.manager import start_new_kernel
+
+SECONDS = 30
+FORM = """
+import threading
+import ipywidgets as widgets
+from helpers.forms.form import Form
+
+clicked, form = threading.Event(), Form()
+field, button = widgets.Text(continuous_update=False), widgets.Button()
+button.on_click(lambda button: clicked.set() or setattr(form, "seen", field.value))
+print(field.comm.comm_id, button.comm.comm_id)
+"""
+
+
+@pytest.fixture
+def kernel() -> Iterator[BlockingKernelClient]:
+    manager, client = start_new_kernel(startup_timeout=SECONDS)
+    yield client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def test_what_was_typed_before_a_click_is_there_at_the_click_and_no_form_waits_for_a_running_cell(kernel):
+    field, button = _printed(kernel, FORM).split()
+    thread = _thread_for_widgets(kernel)
+    kernel.execute("print(clicked.wait(5) and form.seen)")
+    _send(kernel, thread, field, {"method": "update", "state": {"value": "typed"}, "buffer_paths": []})
+    _send(kernel, thread, button, {"method": "custom", "content": {"event": "click"}})
+    assert _next_printed(kernel) == "typed\n"
+
+
+def _thread_for_widgets(kernel: BlockingKernelClient) -> str:
+    """Asks for a thread of their own, as JupyterLab does; kernels before ipykernel 7 have only the main one."""
+    said = kernel.kernel_info(reply=True, timeout=SECONDS)["content"]
+    if "kernel subshells" not in said.get("supported_features", []):
+        pytest.skip("this kernel handles all messages in its main thread, one after the other")
+    kernel.control_channel.send(kernel.session.msg("create_subshell_request", {}))
+    return kernel.get_control_msg(timeout=SECONDS)["content"]["subshell_id"]
+
+
+def _send(kernel: BlockingKernelClient, thread: str, comm: str, data: dict) -> None:
+    message = kernel.session.msg("comm_msg", {"comm_id": comm, "data": data})
+    message["header"]["subshell_id"] = thread
+    kernel.shell_channel.send(message)
+
+
+def _printed(kernel: BlockingKernelClient, source: str) -> str:
+    kernel.execute(source)
+    return _next_printed(kernel)
+
+
+def _next_printed(kernel: BlockingKernelClient) -> str:
+    """What the kernel prints next."""
+    while True:
+        message = kernel.get_iopub_msg(timeout=SECONDS)
+        assert message["msg_type"] != "error", message["content"]
+        if message["msg_type"] == "stream":
+            return message["content"]["text"]
