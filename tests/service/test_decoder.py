@@ -23,6 +23,7 @@ class FakeServer:
     most_alive: int
     made: list[list[str]]
     make_seconds: float
+    may_be_made: threading.Event
     damaged: set[str]
     hold: threading.Event | None
 
@@ -30,10 +31,13 @@ class FakeServer:
     def reset(cls) -> None:
         cls.alive, cls.most_alive, cls.made = set(), 0, []
         cls.make_seconds, cls.damaged, cls.hold = 0.0, set(), None
+        cls.may_be_made = threading.Event()
+        cls.may_be_made.set()
 
     def __init__(self, adapters: list[Path]) -> None:
         FakeServer.most_alive = max(FakeServer.most_alive, len(FakeServer.alive) + 1)
         time.sleep(FakeServer.make_seconds)
+        FakeServer.may_be_made.wait(5)
         self.names = [path.name for path in adapters]
         FakeServer.made.append(self.names)
         if FakeServer.damaged & set(self.names):
@@ -90,11 +94,11 @@ def test_an_adapter_is_loaded_once_and_the_base_needs_none(subject, tmp_path):
 def test_when_the_free_cores_change_the_next_generation_is_made_behind_the_answers(subject, tmp_path):
     one = adapter(tmp_path, "one")
     ask(subject, one)
-    FakeServer.make_seconds = 0.3
+    FakeServer.may_be_made.clear()
     subject._threads = lambda: 1
-    began = time.monotonic()
     assert ask(subject, one) == "one"
-    assert time.monotonic() - began < 0.2  # answered by the generation that was there
+    assert FakeServer.made == [[], ["one"]]  # answered by the generation that was there
+    FakeServer.may_be_made.set()
     wait_until(lambda: subject.threads == 1)
     assert FakeServer.made == [[], ["one"], ["one"]]  # with the adapters of the one before
     assert ask(subject, one) == "one"
@@ -113,7 +117,7 @@ def test_a_room_that_arrives_at_once_costs_few_generations_not_one_each(subject,
 def test_while_anyone_is_answered_the_next_generation_holds_up_nobody(subject, tmp_path):
     loaded, new = adapter(tmp_path, "loaded"), adapter(tmp_path, "new")
     ask(subject, loaded)
-    FakeServer.make_seconds = 0.3
+    FakeServer.may_be_made.clear()
     with ThreadPoolExecutor(2) as pool:
         answered = pool.submit(ask, subject, None, "long")
         wait_until(lambda: subject._current.users)
@@ -121,6 +125,7 @@ def test_while_anyone_is_answered_the_next_generation_holds_up_nobody(subject, t
         time.sleep(0.05)
         assert [ask(subject, None), ask(subject, loaded)] == ["base", "loaded"]
         assert not waits.done()
+        FakeServer.may_be_made.set()
         assert waits.result(5) == "new"
         FakeServer.hold.set()
         assert answered.result(5) == "base"
