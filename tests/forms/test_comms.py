@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from jupyter_client.blocking import BlockingKernelClient
@@ -10,14 +12,13 @@ from jupyter_client.manager import start_new_kernel
 
 SECONDS = 30
 FORM = """
-import threading
+import queue
 import ipywidgets as widgets
 from helpers.forms.form import Form
 
-clicked, form = threading.Event(), Form()
+form, seen = Form(), queue.Queue()
 field, button = widgets.Text(continuous_update=False), widgets.Button()
-button.on_click(lambda button: clicked.set() or setattr(form, "seen", field.value))
-print(field.comm.comm_id, button.comm.comm_id)
+button.on_click(lambda button: seen.put(field.value))
 """
 
 
@@ -30,12 +31,13 @@ def kernel() -> Iterator[BlockingKernelClient]:
 
 
 def test_what_was_typed_before_a_click_is_there_at_the_click_and_no_form_waits_for_a_running_cell(kernel):
-    field, button = _printed(kernel, FORM).split()
+    _begin(kernel, FORM, "(field.comm.comm_id, button.comm.comm_id)")
+    field, button = _end(kernel)
     thread = _thread_for_widgets(kernel)
-    kernel.execute("print(clicked.wait(5) and form.seen)")
+    _begin(kernel, "typed = seen.get(timeout=20)", "typed")
     _send(kernel, thread, field, {"method": "update", "state": {"value": "typed"}, "buffer_paths": []})
     _send(kernel, thread, button, {"method": "custom", "content": {"event": "click"}})
-    assert _next_printed(kernel) == "typed\n"
+    assert _end(kernel) == "typed"
 
 
 def _thread_for_widgets(kernel: BlockingKernelClient) -> str:
@@ -53,15 +55,13 @@ def _send(kernel: BlockingKernelClient, thread: str, comm: str, data: dict) -> N
     kernel.shell_channel.send(message)
 
 
-def _printed(kernel: BlockingKernelClient, source: str) -> str:
-    kernel.execute(source)
-    return _next_printed(kernel)
+def _begin(kernel: BlockingKernelClient, source: str, value: str) -> None:
+    """Starts a cell, and asks for the value of an expression at its end."""
+    kernel.execute(source, user_expressions={"value": value})
 
 
-def _next_printed(kernel: BlockingKernelClient) -> str:
-    """What the kernel prints next."""
-    while True:
-        message = kernel.get_iopub_msg(timeout=SECONDS)
-        assert message["msg_type"] != "error", message["content"]
-        if message["msg_type"] == "stream":
-            return message["content"]["text"]
+def _end(kernel: BlockingKernelClient) -> Any:
+    """Waits for the cell, and returns that value."""
+    content = kernel.get_shell_msg(timeout=SECONDS)["content"]
+    assert content["status"] == "ok", content
+    return ast.literal_eval(content["user_expressions"]["value"]["data"]["text/plain"])

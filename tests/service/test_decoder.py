@@ -25,13 +25,13 @@ class FakeServer:
     make_seconds: float
     may_be_made: threading.Event
     damaged: set[str]
-    hold: threading.Event | None
+    hold: threading.Event
 
     @classmethod
     def reset(cls) -> None:
         cls.alive, cls.most_alive, cls.made = set(), 0, []
-        cls.make_seconds, cls.damaged, cls.hold = 0.0, set(), None
-        cls.may_be_made = threading.Event()
+        cls.make_seconds, cls.damaged = 0.0, set()
+        cls.may_be_made, cls.hold = threading.Event(), threading.Event()
         cls.may_be_made.set()
 
     def __init__(self, adapters: list[Path]) -> None:
@@ -67,7 +67,6 @@ class Token:
 @pytest.fixture
 def subject(monkeypatch, tmp_path) -> Decoder:
     FakeServer.reset()
-    FakeServer.hold = threading.Event()
     monkeypatch.setattr(decoder, "_server", lambda gguf, adapters, key, threads: FakeServer(list(adapters)))
     monkeypatch.setattr(decoder, "LOOK_SECONDS", 0.005)
     made = Decoder(tmp_path / "model.gguf")
